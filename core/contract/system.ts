@@ -1,0 +1,84 @@
+/**
+ * What Axonize says of itself: session, first steps, own health.
+ */
+import * as z from "zod";
+import { Timestamp } from "./common.ts";
+import { Capture, Scope } from "./tenant.ts";
+
+export const Health = z.object({ status: z.literal("ok") }).meta({ id: "Health" });
+export const Ready = z
+  .object({
+    status: z.enum(["ready", "notReady"]),
+    checks: z.record(z.string(), z.object({ ok: z.boolean(), detail: z.string() })),
+  })
+  .meta({ id: "Ready" });
+
+export const Session = z
+  .object({
+    authenticated: z.boolean(),
+    keyNeeded: z.boolean(),
+    mode: z.enum(["standalone", "cluster"]),
+    version: z.string(),
+    tenant: z.object({ id: z.string(), name: z.string(), capture: Capture }).nullable(),
+    scopes: z.array(Scope),
+    admin: z.boolean().describe("The caller may use the admin routes."),
+  })
+  .meta({ id: "Session" });
+export type Session = z.infer<typeof Session>;
+
+export const Start = z
+  .object({
+    otlpGrpcEndpoint: z.string(),
+    otlpHttpEndpoint: z.string(),
+    apiEndpoint: z.string(),
+    keyNeeded: z.boolean(),
+    capture: Capture,
+    firstSpanAt: Timestamp.nullable(),
+    firstTraceId: z.string().nullable(),
+    gpuSeen: z.boolean(),
+  })
+  .meta({ id: "Start" });
+export type Start = z.infer<typeof Start>;
+
+const Store = z.object({
+  name: z.enum(["clickhouse", "postgres"]),
+  ok: z.boolean(),
+  version: z.string(),
+  latencyMs: z.number().nullable(),
+  bytes: z.number().nullable(),
+  detail: z.string(),
+});
+
+/** One running process of ours, from its heartbeat in PostgreSQL (`component_status`). */
+const Component = z.object({
+  component: z.string(),
+  instance: z.string(),
+  version: z.string(),
+  updatedAt: Timestamp,
+  stale: z.boolean(),
+  status: z.record(z.string(), z.unknown()).describe("Counters and gauges, names as in docs/metrics.md."),
+});
+
+export const System = z
+  .object({
+    time: Timestamp,
+    version: z.string(),
+    mode: z.enum(["standalone", "cluster"]),
+    stores: z.array(Store),
+    components: z.array(Component),
+    ingest: z.object({
+      spansPerSecond: z.number(),
+      bytesPerSecond: z.number(),
+      lagMs: z.number().nullable().describe("Age of the oldest span not yet acknowledged."),
+      lastSpanAt: Timestamp.nullable(),
+      rejects: z.array(z.object({ reason: z.string(), count: z.number() })),
+    }),
+    tables: z.array(
+      z.object({ name: z.string(), rows: z.number(), bytes: z.number(), parts: z.number() }),
+    ),
+    errors: z.array(
+      z.object({ time: Timestamp, component: z.string(), code: z.string(), message: z.string() }),
+    ),
+  })
+  .meta({ id: "System" });
+export type System = z.infer<typeof System>;

@@ -1,0 +1,36 @@
+-- What a person opens one span for: attributes as they came, events, links, captured content.
+-- Lists and analytics never read it; its retention class may be shorter than its span's.
+CREATE TABLE IF NOT EXISTS {{table:span_payloads}}
+(
+    tenant_id UInt32 CODEC(ZSTD(1)),
+    retention UInt16 CODEC(ZSTD(1)),
+    start DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    received DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    trace_id FixedString(16),
+    span_id FixedString(8) CODEC(NONE),
+    trace_state String,
+    status_message String,
+    scope_name LowCardinality(String),
+    scope_version LowCardinality(String),
+    attrs_str Map(LowCardinality(String), String) CODEC(ZSTD(3)),
+    attrs_int Map(LowCardinality(String), Int64) CODEC(ZSTD(3)),
+    attrs_num Map(LowCardinality(String), Float64) CODEC(ZSTD(3)),
+    attrs_bool Map(LowCardinality(String), Bool) CODEC(ZSTD(3)),
+    attrs_json Map(LowCardinality(String), String) CODEC(ZSTD(3)),
+    content Map(LowCardinality(String), String) CODEC(ZSTD(3)),
+    event_time Array(Int64) CODEC(ZSTD(3)),
+    event_name Array(LowCardinality(String)),
+    event_attrs Array(String) CODEC(ZSTD(3)),
+    link_trace_id Array(FixedString(16)),
+    link_span_id Array(FixedString(8)),
+    link_attrs Array(String) CODEC(ZSTD(3)),
+    dropped_attributes UInt32,
+    dropped_events UInt32,
+    dropped_links UInt32
+)
+ENGINE = {{engine:ReplacingMergeTree(received)}}
+PARTITION BY (toDate(start), retention)
+PRIMARY KEY (tenant_id, toStartOfMinute(start), cityHash64(trace_id))
+ORDER BY (tenant_id, toStartOfMinute(start), cityHash64(trace_id), span_id)
+TTL toDateTime(start) + toIntervalDay(retention)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 134217728
