@@ -52,7 +52,9 @@ export const Overview = z
     basis: z.enum(["calls", "spans"]),
     stepMs: z.number(),
     totals: Totals,
-    previous: Totals.nullable().describe("The equally long range before; null when it has no data."),
+    previous: Totals.nullable().describe(
+      "The equally long range before; null when it has no data.",
+    ),
     series: z.object({
       startMs: z.array(z.number()).describe("Epoch milliseconds of each bucket's start."),
       calls: z.array(z.number()),
@@ -102,7 +104,9 @@ export const Heatmap = z
     rows: z.number().int(),
     yMin: z.number(),
     yRatio: z.number(),
-    counts: z.array(z.number().int()).describe("columns × rows, column by column, lowest row first."),
+    counts: z
+      .array(z.number().int())
+      .describe("columns × rows, column by column, lowest row first."),
     p50: z.array(nullableNumber),
     p95: z.array(nullableNumber),
     p99: z.array(nullableNumber),

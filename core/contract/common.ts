@@ -20,7 +20,10 @@ export const SpanId = z
 
 export const TenantId = z
   .string()
-  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "must be a DNS label: a-z, 0-9 and '-', at most 63")
+  .regex(
+    /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
+    "must be a DNS label: a-z, 0-9 and '-', at most 63",
+  )
   .describe("Public tenant id, a DNS label such as `team-vision`.");
 
 /** RFC 3339 with nanoseconds where the source has them. */
@@ -30,7 +33,9 @@ export const Timestamp = z.string().describe("RFC 3339 time in UTC.");
 export const TimeInput = z
   .string()
   .max(64)
-  .describe("RFC 3339, epoch milliseconds, or relative to now: `-90s`, `-15m`, `-1h`, `-7d`, `now`.");
+  .describe(
+    "RFC 3339, epoch milliseconds, or relative to now: `-90s`, `-15m`, `-1h`, `-7d`, `now`.",
+  );
 
 export const TimeRangeQuery = z.object({
   from: TimeInput.default("-1h"),

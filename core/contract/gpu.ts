@@ -24,7 +24,9 @@ export const GpuReading = z.object({
 
 export const Gpu = z
   .object({
-    uuid: z.string().describe("`GPU-…` or `MIG-…` exactly as NVML tells it, else the sender's hw.id."),
+    uuid: z
+      .string()
+      .describe("`GPU-…` or `MIG-…` exactly as NVML tells it, else the sender's hw.id."),
     parentUuid: z.string().describe("The GPU of a MIG slice; empty for a GPU."),
     name: z.string(),
     vendor: z.string(),

@@ -56,7 +56,9 @@ const Component = z.object({
   version: z.string(),
   updatedAt: Timestamp,
   stale: z.boolean(),
-  status: z.record(z.string(), z.unknown()).describe("Counters and gauges, names as in docs/metrics.md."),
+  status: z
+    .record(z.string(), z.unknown())
+    .describe("Counters and gauges, names as in docs/metrics.md."),
 });
 
 export const System = z

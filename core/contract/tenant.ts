@@ -24,7 +24,9 @@ export const Tenant = z
     capture: Capture,
     limits: Limits,
     retentionDays: z.number().int(),
-    owner: z.enum(["api", "operator", "standalone"]).describe("`operator`: a custom resource owns it; REST answers 409."),
+    owner: z
+      .enum(["api", "operator", "standalone"])
+      .describe("`operator`: a custom resource owns it; REST answers 409."),
     createdAt: Timestamp,
   })
   .meta({ id: "Tenant" });

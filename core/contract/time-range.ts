@@ -31,6 +31,7 @@ function parseRfc3339(text: string): number {
     return Number.NaN;
   }
   // A time without a zone is UTC here, as everywhere in the API (Date.parse would take local time).
-  const zoned = /(Z|[+-]\d\d:?\d\d)$/i.test(text.slice(10)) || text.length === 10 ? text : `${text}Z`;
+  const zoned =
+    /(Z|[+-]\d\d:?\d\d)$/i.test(text.slice(10)) || text.length === 10 ? text : `${text}Z`;
   return Date.parse(zoned);
 }

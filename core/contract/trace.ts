@@ -190,7 +190,10 @@ export const TraceGpu = z.object({
 export const Trace = z
   .object({
     ...TraceRow.shape,
-    shownSpanCount: z.number().int().describe("Spans in this answer; fewer than spanCount when sampled."),
+    shownSpanCount: z
+      .number()
+      .int()
+      .describe("Spans in this answer; fewer than spanCount when sampled."),
     /** The span whose model, phases and tokens the trace shows; null when it has no model call. */
     principalSpanId: z.string().nullable(),
     peers: z
@@ -214,7 +217,9 @@ export const TraceQuery = z.object({
 export const SpanParams = z.object({ traceId: TraceId, spanId: SpanId });
 
 /** Attribute values keep their OTLP type; arrays, maps and bytes are JSON. */
-export const AttributeValue: z.ZodType = z.unknown().describe("string | number | boolean | array | object");
+export const AttributeValue: z.ZodType = z
+  .unknown()
+  .describe("string | number | boolean | array | object");
 const Attributes = z.record(z.string(), AttributeValue);
 
 export const SpanDetail = z
@@ -226,7 +231,9 @@ export const SpanDetail = z
     scope: z.object({ name: z.string(), version: z.string() }),
     attributes: Attributes,
     resource: Attributes,
-    content: z.record(z.string(), z.string()).describe("Prompts, completions, tool arguments, where captured."),
+    content: z
+      .record(z.string(), z.string())
+      .describe("Prompts, completions, tool arguments, where captured."),
     capture: z.enum(["None", "Redacted", "Full"]),
     events: z.array(z.object({ time: Timestamp, name: z.string(), attributes: Attributes })),
     links: z.array(z.object({ traceId: z.string(), spanId: z.string(), attributes: Attributes })),

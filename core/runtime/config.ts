@@ -39,14 +39,14 @@ export const Listen = z
 export type Listen = z.infer<typeof Listen>;
 
 export const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || /^127\./.test(host);
+  host === "localhost" || host === "::1" || host.startsWith("127.");
 
 /** The configuration as lines `NAME=value`, secrets masked, passwords in URLs masked. */
 export function printConfig(schema: z.ZodObject, config: Record<string, unknown>): string {
   return Object.entries(schema.shape)
     .map(([key, field]) => {
       const value = config[key];
-      const secret = (field as z.ZodType).meta()?.["secret"] === true;
+      const secret = field.meta()?.["secret"] === true;
       if (value === undefined) return `${key}=`;
       if (secret) return `${key}=********`;
       const text = isListen(value)

@@ -25,7 +25,9 @@ export async function runProcess(options: {
     stopping = true;
     abort.abort(new Error(`stopped by ${signal}`));
     const timer = setTimeout(() => {
-      process.stderr.write(`${options.name}: not stopped after ${options.stopBudgetMs} ms, exiting.\n`);
+      process.stderr.write(
+        `${options.name}: not stopped after ${options.stopBudgetMs} ms, exiting.\n`,
+      );
       process.exit(1);
     }, options.stopBudgetMs);
     timer.unref();
@@ -53,7 +55,9 @@ export async function runProcess(options: {
       process.stderr.write(`\n${error.message}\n`);
       process.exit(error.exitCode);
     }
-    process.stderr.write(`${options.name} failed to start: ${String((error as Error).stack ?? error)}\n`);
+    process.stderr.write(
+      `${options.name} failed to start: ${String((error as Error).stack ?? error)}\n`,
+    );
     process.exit(1);
   }
 }
