@@ -384,7 +384,7 @@ function isEntry(source: Source): boolean {
     source.isTest ||
     /\/main\.tsx?$/.test(source.path) ||
     /^(scripts|bench)\/[^/]+\.ts$/.test(source.path) ||
-    /\/vite\.config\.ts$/.test(source.path) ||
+    source.path.endsWith("/vite.config.ts") ||
     source.path.endsWith(".d.ts") ||
     source.path === "core/contract/api.ts"
   );

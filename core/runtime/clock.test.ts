@@ -9,13 +9,16 @@ test("a task runs once per period and never beside itself", async () => {
   const abort = new AbortController();
   let running = 0;
   let runs = 0;
-  const done = every({ clock, ms: 100, signal: abort.signal, onError: assert.fail }, async () => {
-    running += 1;
-    assert.equal(running, 1);
-    await clock.sleep(250);
-    running -= 1;
-    runs += 1;
-  });
+  const done = every(
+    { clock, ms: 100, signal: abort.signal, onError: (error) => assert.fail(String(error)) },
+    async () => {
+      running += 1;
+      assert.equal(running, 1);
+      await clock.sleep(250);
+      running -= 1;
+      runs += 1;
+    },
+  );
   await clock.advance(1050);
   assert.equal(runs, 3); // 100 + 250, and again
   abort.abort();

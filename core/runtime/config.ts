@@ -53,7 +53,7 @@ export function printConfig(schema: z.ZodObject, config: Record<string, unknown>
         ? `${value.host}:${value.port}`
         : typeof value === "object"
           ? JSON.stringify(value)
-          : String(value as string | number | boolean);
+          : String(value);
       return `${key}=${text.replace(/(:\/\/[^:/@\s]*):[^@\s]*@/, "$1:********@")}`;
     })
     .join("\n");
