@@ -51,9 +51,9 @@ export function printConfig(schema: z.ZodObject, config: Record<string, unknown>
       if (secret) return `${key}=********`;
       const text = isListen(value)
         ? `${value.host}:${value.port}`
-        : typeof value === "object"
-          ? JSON.stringify(value)
-          : String(value);
+        : typeof value === "string"
+          ? value
+          : JSON.stringify(value);
       return `${key}=${text.replace(/(:\/\/[^:/@\s]*):[^@\s]*@/, "$1:********@")}`;
     })
     .join("\n");
