@@ -3,7 +3,7 @@
  *
  * Reads go through `@clickhouse/client`; ingest's binary inserts go through `exec` with a Native body.
  */
-import { createClient, type ClickHouseClient } from "@clickhouse/client";
+import { ClickHouseLogLevel, createClient, type ClickHouseClient } from "@clickhouse/client";
 import { Agent } from "node:http";
 
 export type { ClickHouseClient } from "@clickhouse/client";
@@ -26,6 +26,8 @@ export function createClickHouse(options: {
     request_timeout: options.requestTimeoutMs ?? 30_000,
     max_open_connections: options.maxConnections ?? 16,
     keep_alive: { enabled: true },
+    // Failures are thrown; the client would also print them to the console.
+    log: { level: ClickHouseLogLevel.OFF },
     clickhouse_settings: { date_time_input_format: "best_effort" },
     ...(url.protocol === "http:" ? { http_agent: new Agent({ keepAlive: true }) } : {}),
   });

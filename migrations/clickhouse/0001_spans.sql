@@ -1,6 +1,7 @@
 -- One span per row, narrow and typed: what lists, facets, overview and heat maps read.
 -- Identity is (tenant, trace, span); a span sent again replaces itself (reads use FINAL).
 -- Partitioned by day and retention class, so that TTL drops whole parts.
+-- Shard key: cityHash64(trace_id)
 CREATE TABLE IF NOT EXISTS {{table:spans}}
 (
     tenant_id UInt32 CODEC(ZSTD(1)),

@@ -1,5 +1,6 @@
 -- What a person opens one span for: attributes as they came, events, links, captured content.
 -- Lists and analytics never read it; its retention class may be shorter than its span's.
+-- Shard key: cityHash64(trace_id)
 CREATE TABLE IF NOT EXISTS {{table:span_payloads}}
 (
     tenant_id UInt32 CODEC(ZSTD(1)),

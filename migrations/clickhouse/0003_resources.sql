@@ -1,4 +1,5 @@
 -- A resource's attributes once per fingerprint instead of once per span. `attrs` is a JSON object.
+-- Shard key: fp
 CREATE TABLE IF NOT EXISTS {{table:resources}}
 (
     tenant_id UInt32,

@@ -1,5 +1,6 @@
 -- Trace → when it ran, so that a trace is found by id without a scan. Written by ingest, one row
 -- per trace and group; min and max make it idempotent. A trace over midnight has a row per day.
+-- Shard key: cityHash64(trace_id)
 CREATE TABLE IF NOT EXISTS {{table:trace_index}}
 (
     tenant_id UInt32 CODEC(ZSTD(1)),

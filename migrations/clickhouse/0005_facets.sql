@@ -1,6 +1,7 @@
 -- Which values an attribute had, per tenant and quarter of an hour: filter values at once.
 -- It holds the set, not counts: a set does not change when a span is sent again. Counts under a
 -- filter come from `spans`.
+-- Shard key: cityHash64(key, value)
 CREATE TABLE IF NOT EXISTS {{table:facets}}
 (
     tenant_id UInt32,

@@ -1,4 +1,5 @@
 -- OTLP metric points that are not device samples: `gen_ai.*` histograms and counters, mostly.
+-- Shard key: series_fp
 CREATE TABLE IF NOT EXISTS {{table:metrics}}
 (
     tenant_id UInt32 CODEC(ZSTD(1)),

@@ -1,5 +1,6 @@
 -- One device or MIG slice at one tick. Devices have no tenant (design §10). What a device cannot
 -- tell is NULL, never 0. Raw rows live 3 days; the aggregates below live longer.
+-- Shard key: cityHash64(device)
 CREATE TABLE IF NOT EXISTS {{table:gpu_samples}}
 (
     cluster LowCardinality(String),

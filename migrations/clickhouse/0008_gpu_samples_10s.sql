@@ -1,4 +1,5 @@
 -- Ten-second aggregates of gpu_samples: minimum, mean and maximum of what charts draw.
+-- Shard key: cityHash64(device)
 CREATE TABLE IF NOT EXISTS {{table:gpu_samples_10s}}
 (
     cluster LowCardinality(String),

@@ -1,4 +1,5 @@
 -- Five-minute aggregates of gpu_samples, kept for 400 days.
+-- Shard key: cityHash64(device)
 CREATE TABLE IF NOT EXISTS {{table:gpu_samples_5m}}
 (
     cluster LowCardinality(String),

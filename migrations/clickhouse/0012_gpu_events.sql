@@ -1,4 +1,5 @@
 -- What happened to a device: XID, ECC, throttle, MIG change, lost.
+-- Shard key: cityHash64(device)
 CREATE TABLE IF NOT EXISTS {{table:gpu_events}}
 (
     cluster LowCardinality(String),
