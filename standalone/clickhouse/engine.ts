@@ -7,7 +7,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { queryMemoryBytes, serverMemoryBytes, spillBytes } from "./limits.ts";
+import { queryMemoryBytes, serverMemoryBytes, spillBytes, statementBytes } from "./limits.ts";
 import { loadNative, type Native, type NativeConnection } from "./native.ts";
 import { quote, quoteName } from "./statement.ts";
 
@@ -42,6 +42,7 @@ const defaults: readonly (readonly [string, string])[] = [
   ["allow_introspection_functions", "0"],
   // Inserts are synchronous and atomic unless the request says otherwise.
   ["async_insert", "0"],
+  ["max_query_size", String(statementBytes)],
   ["max_memory_usage", String(queryMemoryBytes)],
   ["max_bytes_before_external_group_by", String(spillBytes)],
   ["max_bytes_before_external_sort", String(spillBytes)],
@@ -110,6 +111,9 @@ async function runStatement(deps: Deps, run: Run): Promise<RunResult> {
   }
 }
 
+/** Below the engine's own limit of 256 KiB for a statement; longer ones come after it was raised. */
+const parametersWithSettingsChars = 100_000;
+
 async function prepare(
   native: Native,
   connection: NativeConnection,
@@ -119,11 +123,16 @@ async function prepare(
   const settings = new Map<string, string>([...baseline, ...run.settings]);
   settings.set("log_comment", run.queryId);
   const assignments = [...settings].map(([name, value]) => `${settingName(name)}=${quote(value)}`);
-  for (const [name, value] of run.parameters) {
-    assignments.push(`param_${settingName(name)}=${quote(value)}`);
-  }
+  const parameters = [...run.parameters].map(
+    ([name, value]) => `param_${settingName(name)}=${quote(value)}`,
+  );
   const use = run.database === undefined ? "" : `USE ${quoteName(run.database)}; `;
+  const batches = parameters.join().length < parametersWithSettingsChars ? [] : [parameters];
+  if (batches.length === 0) assignments.push(...parameters);
   await native.QueryAsyncConnection(connection, `${use}SET ${assignments.join(", ")}`, "Null");
+  for (const batch of batches) {
+    await native.QueryAsyncConnection(connection, `SET ${batch.join(", ")}`, "Null");
+  }
 }
 
 /** Names reach SQL unquoted, so only names that could be one are let through. */

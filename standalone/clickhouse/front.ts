@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { createAnswer, sendError, type Answer } from "./answer.ts";
 import { readText, writeBody } from "./body.ts";
 import type { Engine, Run } from "./engine.ts";
-import { exceptionText, FrontError, tooManyQueries } from "./errors.ts";
+import { exceptionCode, exceptionText, FrontError, tooManyQueries } from "./errors.ts";
 import type { Fifos } from "./fifo.ts";
 import {
   activeInserts,
@@ -147,7 +147,7 @@ async function serveStatement(
         version: front.engine.version,
       });
       await (statement.kind === "read"
-        ? streamRead(front, runOf(call, "", gone), { statement, format, answer })
+        ? streamRead(front, runOf(call, statement.text, gone), { statement, format, answer })
         : runOther(front, runOf(call, statement.text, gone), answer));
     });
   }, gone);
@@ -181,7 +181,9 @@ async function streamRead(
       elapsedMs: performance.now() - started,
     });
   } catch (error) {
-    read.answer.fail(error);
+    // A syntax error would speak of our INTO OUTFILE; the statement as it came has the right words.
+    if (exceptionCode(error) === 62) await runOther(front, run, read.answer);
+    else read.answer.fail(error);
   } finally {
     front.fifos.close(fifo);
   }

@@ -7,7 +7,7 @@
  * not understand reaches the engine unchanged, and the engine's own error is the answer.
  */
 export type Statement =
-  | { kind: "read"; head: string; format: string | undefined; tail: string }
+  | { kind: "read"; text: string; head: string; format: string | undefined; tail: string }
   | { kind: "insert"; head: string; settings: string; format: string; dataAt: number }
   | { kind: "other"; text: string }
   | { kind: "refused"; code: number; name: string; message: string };
@@ -99,10 +99,11 @@ function splitFormat(text: string, tokens: readonly Token[]): Statement {
   const keyword = tokens[at];
   const name = tokens[at + 1];
   if (at < 1 || keyword === undefined || name === undefined) {
-    return { kind: "read", head: text, format: undefined, tail: "" };
+    return { kind: "read", text, head: text, format: undefined, tail: "" };
   }
   return {
     kind: "read",
+    text,
     head: text.slice(0, keyword.start),
     format: text.slice(name.start, name.end),
     tail: text.slice(name.end),

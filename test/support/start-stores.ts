@@ -62,12 +62,15 @@ export async function openDatabases(urls: {
     migrateClickHouse(clickhouse, { dir: join(root, "migrations/clickhouse"), log: silentLog }),
     migratePostgres(sql, { dir: join(root, "migrations/postgres"), log: silentLog }),
   ]);
+  let disposed = false;
   return {
     clickhouse,
     clickhouseUrl,
     sql,
     postgresUrl,
     [Symbol.asyncDispose]: async () => {
+      if (disposed) return;
+      disposed = true;
       await Promise.all([clickhouse.close(), sql.end({ timeout: 1 })]);
       await Promise.all([
         clickhouseAdmin.command({ query: `DROP DATABASE IF EXISTS ${name} SYNC` }),

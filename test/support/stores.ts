@@ -9,19 +9,23 @@ import { openDatabases, startTestStores, type Stores, type TestStores } from "./
 export type { Stores } from "./start-stores.ts";
 
 let own: Promise<TestStores> | undefined;
+const opened: Stores[] = [];
 
-/** Dispose of it (`await using stores = await useStores()`), or drop the databases in an after hook. */
+/** Databases that a test has not disposed of itself are dropped after the file's last test. */
 export async function useStores(): Promise<Stores> {
   const clickhouseUrl = process.env["AXONIZE_TEST_CLICKHOUSE_URL"];
   const postgresUrl = process.env["AXONIZE_TEST_POSTGRES_URL"];
-  if (clickhouseUrl !== undefined && postgresUrl !== undefined) {
-    return await openDatabases({ clickhouseUrl, postgresUrl });
-  }
-  own ??= startTestStores();
-  return await openDatabases(await own);
+  const shared =
+    clickhouseUrl === undefined || postgresUrl === undefined
+      ? await (own ??= startTestStores())
+      : { clickhouseUrl, postgresUrl };
+  const stores = await openDatabases(shared);
+  opened.push(stores);
+  return stores;
 }
 
 // At the top of the file's tests, so that it runs after the last of them.
 after(async () => {
+  await Promise.all(opened.map(async (stores) => await stores[Symbol.asyncDispose]()));
   if (own !== undefined) await (await own).stop();
 });

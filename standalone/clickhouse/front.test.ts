@@ -1,0 +1,434 @@
+/** The embedded engine through the real @clickhouse/client, as it would speak to a server. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { get } from "node:http";
+import { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import test from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
+import { ClickHouseError, createClient } from "@clickhouse/client";
+import { useStores } from "../../test/support/stores.ts";
+
+const stores = await useStores();
+const { clickhouse } = stores;
+
+async function rows<T>(query: string, parameters: Record<string, unknown> = {}): Promise<T[]> {
+  const answer = await clickhouse.query({ query, format: "JSONEachRow", query_params: parameters });
+  return await answer.json<T>();
+}
+
+const rejects = async (promise: Promise<unknown>, code: number, type: string): Promise<void> => {
+  await assert.rejects(promise, (error: unknown) => {
+    assert.ok(error instanceof ClickHouseError, String(error));
+    assert.deepEqual([error.code, error.type], [String(code), type], error.message);
+    return true;
+  });
+};
+
+/** A block in Native format, made by the engine itself. */
+async function nativeBlock(query: string): Promise<Buffer> {
+  const answer = await clickhouse.exec({ query: `${query} FORMAT Native` });
+  const chunks: Buffer[] = [];
+  for await (const chunk of answer.stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+async function insertNative(
+  table: string,
+  body: Buffer,
+  settings: Record<string, string> = {},
+): Promise<void> {
+  const answer = await clickhouse.exec({
+    query: `INSERT INTO ${table} (id, payload) FORMAT Native`,
+    values: Readable.from([body], { objectMode: false }),
+    clickhouse_settings: settings,
+  });
+  answer.stream.resume();
+  await once(answer.stream, "end");
+}
+
+/** Polls until `condition` holds; fails after 10 s. */
+async function eventually(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!(await condition())) {
+    assert.ok(performance.now() < deadline, `not within 10 s: ${what}`);
+    await sleep(20);
+  }
+}
+
+test("ping answers, with the right credentials only", async () => {
+  assert.equal((await clickhouse.ping()).success, true);
+  assert.equal((await clickhouse.ping({ select: true })).success, true);
+  const url = new URL(stores.clickhouseUrl);
+  const stranger = createClient({
+    url: url.origin,
+    username: "default",
+    password: "",
+    log: { level: 127 },
+  });
+  await rejects(stranger.query({ query: "SELECT 1" }), 516, "AUTHENTICATION_FAILED");
+  await stranger.close();
+});
+
+test("formats come out as the server writes them", async () => {
+  const query = "SELECT number AS n, toString(number) AS s FROM numbers(2)";
+  const answer = await clickhouse.query({ query, format: "JSON" });
+  assert.equal(answer.response_headers["x-clickhouse-format"], "JSON");
+  const json = await answer.json<{ n: number; s: string }>();
+  assert.deepEqual(json.data, [
+    { n: 0, s: "0" },
+    { n: 1, s: "1" },
+  ]);
+  assert.equal(json.rows, 2);
+  assert.deepEqual(
+    json.meta?.map((column) => column.type),
+    ["UInt64", "String"],
+  );
+  const compact = await clickhouse.query({ query, format: "JSONCompactEachRow" });
+  assert.deepEqual(await compact.json(), [
+    [0, "0"],
+    [1, "1"],
+  ]);
+  const csv = await clickhouse.query({ query, format: "CSVWithNames" });
+  assert.equal(await csv.text(), '"n","s"\n0,"0"\n1,"1"\n');
+  const parquet = await clickhouse.query({ query, format: "Parquet" });
+  assert.match(await parquet.text(), /^PAR1/);
+  assert.deepEqual(await rows("SHOW DATABASES LIKE 'system'"), [{ name: "system" }]);
+  assert.ok((await rows("EXPLAIN SYNTAX SELECT 1")).length > 0);
+});
+
+test("parameters are bound by the server, whatever is in them", async () => {
+  const text = "a'b\\c\nd\te\0f {x:String} ☃";
+  const list = ["'", "\\", "\n", "plain"];
+  assert.deepEqual(
+    await rows(
+      "SELECT {text:String} AS text, {list:Array(String)} AS list, {n:Nullable(UInt8)} AS n",
+      {
+        text,
+        list,
+        n: null,
+      },
+    ),
+    [{ text, list, n: null }],
+  );
+  // A parameter of one request is not there for the next.
+  await rejects(rows("SELECT {text:String}"), 456, "UNKNOWN_QUERY_PARAMETER");
+  // Long parameters travel in a multipart body.
+  const long = "x'\r\n--".repeat(20_000);
+  const answer = await clickhouse.query({
+    query: "SELECT length({long:String}) AS length, {long:String} = {again:String} AS same",
+    query_params: { long, again: long },
+    use_multipart_params: true,
+    format: "JSONEachRow",
+  });
+  assert.deepEqual(await answer.json(), [{ length: long.length, same: 1 }]);
+});
+
+test("settings hold for one request", async () => {
+  const size = "SELECT toString(getSetting('max_block_size')) AS size";
+  const answer = await clickhouse.query({
+    query: size,
+    format: "JSONEachRow",
+    clickhouse_settings: { max_block_size: "77" },
+  });
+  assert.deepEqual(await answer.json(), [{ size: "77" }]);
+  assert.notDeepEqual(await rows(size), [{ size: "77" }]);
+  await rejects(
+    clickhouse.query({
+      query: "SELECT 1",
+      clickhouse_settings: {
+        max_rows_to_read: "1",
+        read_overflow_mode: "throw",
+        nope: 1,
+      } as object,
+    }),
+    115,
+    "UNKNOWN_SETTING",
+  );
+  await rejects(
+    rows("SELECT count() FROM numbers(1000) SETTINGS max_rows_to_read = 10"),
+    158,
+    "TOO_MANY_ROWS",
+  );
+});
+
+test("errors carry ClickHouse's codes and HTTP statuses", async () => {
+  await rejects(rows("SELECT * FROM nope"), 60, "UNKNOWN_TABLE");
+  await rejects(rows("SELECT 1 +"), 62, "SYNTAX_ERROR");
+  await rejects(rows("SELECT 1; SELECT 2"), 62, "SYNTAX_ERROR");
+  await rejects(rows("SELECT throwIf(1, 'no')"), 395, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO");
+  await rejects(
+    clickhouse.insert({ table: "nope", values: [{ a: 1 }], format: "JSONEachRow" }),
+    60,
+    "UNKNOWN_TABLE",
+  );
+  const url = new URL(stores.clickhouseUrl);
+  const answer = await fetch(`${url.origin}/?query=SELECT%20*%20FROM%20nope`, {
+    headers: {
+      authorization: `Basic ${Buffer.from(`${url.username}:${url.password}`).toString("base64")}`,
+    },
+  });
+  assert.equal(answer.status, 404);
+  assert.equal(answer.headers.get("x-clickhouse-exception-code"), "60");
+  assert.match(
+    await answer.text(),
+    /^Code: 60\. DB::Exception: .*\(UNKNOWN_TABLE\) \(version 26\./,
+  );
+});
+
+test("a GET only reads", async () => {
+  const url = new URL(stores.clickhouseUrl);
+  const answer = await fetch(`${url.origin}/?query=CREATE%20DATABASE%20by_get`, {
+    headers: { "x-clickhouse-user": url.username, "x-clickhouse-key": url.password },
+  });
+  assert.equal(answer.headers.get("x-clickhouse-exception-code"), "164");
+});
+
+test("requests and answers may be compressed", async () => {
+  const url = new URL(stores.clickhouseUrl);
+  for (const codec of ["gzip", "zstd"] as const) {
+    const client = createClient({
+      url: url.origin,
+      username: url.username,
+      password: url.password,
+      database: url.pathname.slice(1),
+      compression: { request: { codec }, response: { codec } },
+    });
+    await client.command({
+      query: `CREATE TABLE packed_${codec} (a UInt32, b String) ENGINE = MergeTree ORDER BY a`,
+    });
+    const values = Array.from({ length: 5_000 }, (_, a) => ({ a, b: `row ${a}` }));
+    await client.insert({ table: `packed_${codec}`, values, format: "JSONEachRow" });
+    const answer = await client.query({
+      query: `SELECT * FROM packed_${codec} ORDER BY a`,
+      format: "JSONEachRow",
+    });
+    assert.equal(answer.response_headers["content-encoding"], codec);
+    assert.deepEqual(await answer.json(), values);
+    await client.close();
+  }
+});
+
+test("binary blocks arrive byte for byte, and a token makes a retry harmless", async () => {
+  await clickhouse.command({
+    query:
+      "CREATE TABLE blobs (id UInt64, payload String) ENGINE = MergeTree ORDER BY id SETTINGS non_replicated_deduplication_window = 100",
+  });
+  // Bytes that end inline data or break UTF-8: blank lines, NUL, 0xff.
+  const block = await nativeBlock(
+    "SELECT number AS id, concat('\\n\\n', char(0, 255, 10, 10, 254), toString(number)) AS payload FROM numbers(1000)",
+  );
+  await insertNative("blobs", block, { insert_deduplication_token: "one" });
+  await insertNative("blobs", block, { insert_deduplication_token: "one" });
+  assert.deepEqual(
+    await rows(
+      "SELECT toUInt32(count()) AS n, toUInt32(countIf(payload = concat('\\n\\n', char(0, 255, 10, 10, 254), toString(id)))) AS same FROM blobs",
+    ),
+    [{ n: 1000, same: 1000 }],
+  );
+  await insertNative("blobs", block, { insert_deduplication_token: "two" });
+  assert.deepEqual(await rows("SELECT toUInt32(count()) AS n FROM blobs"), [{ n: 2000 }]);
+  assert.deepEqual(
+    await rows(
+      "SELECT toUInt32(count()) AS parts FROM system.parts WHERE database = currentDatabase() AND table = 'blobs' AND level = 0 AND rows = 1000 AND active OR 0",
+    ),
+    await rows(
+      "SELECT toUInt32(count()) AS parts FROM system.parts WHERE database = currentDatabase() AND table = 'blobs' AND level = 0 AND active",
+    ),
+  );
+});
+
+test("a summary tells what was written and read", async () => {
+  await clickhouse.command({ query: "CREATE TABLE counted (id UInt64) ENGINE = Memory" });
+  const written = await clickhouse.insert({
+    table: "counted",
+    values: [{ id: 1 }, { id: 2 }, { id: 3 }],
+    format: "JSONEachRow",
+  });
+  assert.equal(written.summary?.written_rows, "3");
+  const answer = await clickhouse.query({ query: "SELECT * FROM counted", format: "JSONEachRow" });
+  const summary = JSON.parse(String(answer.response_headers["x-clickhouse-summary"])) as Record<
+    string,
+    string
+  >;
+  assert.equal(summary["read_rows"], "3");
+  await answer.text();
+});
+
+test("an upload that breaks off stores nothing", async () => {
+  await clickhouse.command({
+    query: "CREATE TABLE broken (id UInt64, payload String) ENGINE = MergeTree ORDER BY id",
+  });
+  const block = await nativeBlock(
+    "SELECT number AS id, toString(number) AS payload FROM numbers(1000)",
+  );
+  const halves = new Readable({ read: () => undefined });
+  halves.push(block.subarray(0, block.length / 2));
+  const insert = clickhouse.exec({ query: "INSERT INTO broken FORMAT Native", values: halves });
+  await sleep(50);
+  halves.destroy(new Error("the sender died"));
+  await assert.rejects(insert);
+  await assert.rejects(insertNative("broken", block.subarray(0, block.length - 3)));
+  assert.deepEqual(await rows("SELECT toUInt32(count()) AS n FROM broken"), [{ n: 0 }]);
+});
+
+test("large results stream without gathering in memory", async () => {
+  const answer = await clickhouse.query({
+    query: "SELECT number, repeat('x', 100) AS filler FROM numbers(2000000)",
+    format: "JSONEachRow",
+  });
+  let count = 0;
+  for await (const chunk of answer.stream()) count += chunk.length;
+  assert.equal(count, 2_000_000);
+});
+
+test("an error in the middle of a stream reaches the reader", async () => {
+  const answer = await clickhouse.query({
+    query: "SELECT number, throwIf(number = 3000000) FROM numbers(10000000)",
+    format: "JSONEachRow",
+  });
+  await rejects(
+    (async () => {
+      for await (const _ of answer.stream()) continue;
+    })(),
+    395,
+    "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO",
+  );
+});
+
+test("a request that is given up cancels its query", async () => {
+  const abort = new AbortController();
+  const heavy = clickhouse.query({
+    query: "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1",
+    abort_signal: abort.signal,
+    query_id: "given-up",
+  });
+  const running = async (): Promise<boolean> =>
+    (await rows("SELECT 1 FROM system.processes WHERE Settings['log_comment'] = 'given-up'"))
+      .length > 0;
+  await eventually("the query runs", running);
+  await rejects(
+    clickhouse.query({ query: "SELECT 1", query_id: "given-up" }),
+    216,
+    "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
+  );
+  abort.abort();
+  await assert.rejects(heavy);
+  await eventually("the query is gone", async () => !(await running()));
+  // A reader that stops in the middle ends its query as well.
+  const answer = await clickhouse.query({
+    query: "SELECT number FROM numbers(1000000000000)",
+    format: "JSONEachRow",
+    query_id: "left-alone",
+  });
+  answer.close();
+  await eventually(
+    "the stream's query is gone",
+    async () =>
+      (await rows("SELECT 1 FROM system.processes WHERE Settings['log_comment'] = 'left-alone'"))
+        .length === 0,
+  );
+});
+
+test("a light query beside heavy ones answers in 100 ms", async () => {
+  const abort = new AbortController();
+  const heavy = [1, 2].map(async () => {
+    await clickhouse
+      .query({
+        query: "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1",
+        abort_signal: abort.signal,
+      })
+      .catch(() => undefined); // aborted below
+  });
+  await eventually(
+    "both run",
+    async () =>
+      (await rows("SELECT 1 FROM system.processes WHERE query LIKE '%1000000000000%'")).length >= 3,
+  );
+  const times: number[] = [];
+  for (let i = 0; i < 20; i += 1) {
+    const started = performance.now();
+    await rows("SELECT 1");
+    times.push(performance.now() - started);
+  }
+  abort.abort();
+  await Promise.all(heavy);
+  times.sort((a, b) => a - b);
+  const median = times[10] ?? Infinity;
+  assert.ok(median <= 100, `median ${median} ms of ${times.map((t) => t.toFixed(0)).join(" ")}`);
+});
+
+test("what the engine cannot take at once waits, and beyond that is refused with 202", async () => {
+  const abort = new AbortController();
+  const crowd = createClient({ ...crowdOptions(), max_open_connections: 400 });
+  const all = Array.from({ length: 160 }, async () => {
+    try {
+      await crowd.query({ query: "SELECT sleep(0.5)", abort_signal: abort.signal });
+      return "done";
+    } catch (error) {
+      return error instanceof ClickHouseError ? error.code : "aborted";
+    }
+  });
+  const first = await Promise.race(
+    all.map(async (one) =>
+      (await one) === "202" ? "202" : await new Promise<string>(() => undefined),
+    ),
+  );
+  assert.equal(first, "202");
+  abort.abort();
+  const outcomes = await Promise.all(all);
+  assert.ok(
+    outcomes.every((outcome) => ["202", "aborted", "done"].includes(outcome)),
+    outcomes.join(),
+  );
+  await crowd.close();
+  assert.deepEqual(await rows("SELECT 1 AS one"), [{ one: 1 }]);
+});
+
+function crowdOptions(): {
+  url: string;
+  username: string;
+  password: string;
+  log: { level: number };
+} {
+  const url = new URL(stores.clickhouseUrl);
+  return { url: url.origin, username: url.username, password: url.password, log: { level: 127 } };
+}
+
+test("hostile requests get an error each and disturb nobody", async () => {
+  const url = new URL(stores.clickhouseUrl);
+  const headers = {
+    authorization: `Basic ${Buffer.from(`${url.username}:${url.password}`).toString("base64")}`,
+  };
+  const post = async (query: string, init: RequestInit = {}): Promise<number> => {
+    const answer = await fetch(`${url.origin}/?${query}`, {
+      method: "POST",
+      ...init,
+      headers: { ...headers, ...init.headers },
+    });
+    await answer.text();
+    return answer.status;
+  };
+  assert.equal(await post("", { body: randomBytes(2_000) }), 400);
+  assert.equal(
+    await post("", { body: randomBytes(100), headers: { "content-encoding": "gzip" } }),
+    500,
+  );
+  assert.equal(await post("", { body: "x", headers: { "content-encoding": "nope" } }), 501);
+  assert.equal(await post("a%3Db=1", { body: "SELECT 1" }), 404);
+  assert.equal(await post("session_id=1", { body: "SELECT 1" }), 501);
+  assert.equal(
+    await post("query=INSERT%20INTO%20system.one%20FORMAT%20Native", { body: gzipSync("x") }),
+    501,
+  );
+  const unknown = await new Promise<number | undefined>((resolve) => {
+    get(`${url.origin}/nope`, { headers }, (answer) => {
+      resolve(answer.statusCode);
+      void text(answer);
+    });
+  });
+  assert.equal(unknown, 404);
+  assert.deepEqual(await rows("SELECT 1 AS one"), [{ one: 1 }]);
+});
