@@ -1,0 +1,332 @@
+/**
+ * Who may do what: turns a credential into a tenant and scopes, from a snapshot in memory.
+ *
+ * PostgreSQL owns tenants and keys. The snapshot is read again when a trigger notifies
+ * (`axonize_access`) and every 3 s besides, so that a revoked key is refused everywhere within 5 s
+ * even where notifications are lost. While PostgreSQL is away the last snapshot goes on serving;
+ * expiry is checked on every call. It does not create tenants or keys, except the loopback tenant.
+ */
+import { timingSafeEqual } from "node:crypto";
+import { retentionClasses } from "../contract/attributes.ts";
+import type { captureModes, scopes } from "../contract/tenant.ts";
+import { generateKey, parseKey, sha256 } from "./api-key.ts";
+import { every, type Clock } from "./clock.ts";
+import { errorMessage } from "./error.ts";
+import type { Log } from "./log.ts";
+import type { Sql } from "./postgres.ts";
+
+export { generateKey };
+
+export type CaptureMode = (typeof captureModes)[number];
+export type Scope = (typeof scopes)[number];
+
+export interface TenantAccess {
+  id: string;
+  num: number;
+  name: string;
+  capture: CaptureMode;
+  spansPerSecond: number | undefined;
+  bytesPerDay: number | undefined;
+  retentionDays: number;
+  /** The smallest retention class (days) that is at least `retentionDays`. */
+  retentionClass: number;
+}
+
+export interface Grant {
+  /** Undefined for the admin key that acts for no tenant. */
+  tenant: TenantAccess | undefined;
+  scopes: ReadonlySet<Scope>;
+  keyId: string | undefined;
+  /** May use the admin routes. */
+  admin: boolean;
+}
+
+export interface Refusal {
+  code: "unauthenticated" | "forbidden";
+  message: string;
+}
+
+export interface Access extends AsyncDisposable {
+  /**
+   * Synchronous. `credential`: the header's value without "Bearer ". `peerLoopback`: the peer is
+   * loopback and keyless loopback access is on. `tenantHint`: whom the admin key acts for.
+   */
+  authenticate(
+    credential: string | undefined,
+    options: { peerLoopback: boolean; tenantHint?: string },
+  ): Grant | Refusal;
+  tenants(): readonly TenantAccess[];
+  /** Reads the snapshot anew; resolves when what was committed before the call is in it. */
+  refresh(): Promise<void>;
+}
+
+export const isRefusal = (outcome: Grant | Refusal): outcome is Refusal => "code" in outcome;
+
+const limits = {
+  /** Below the promised 5 s with a slow read. */
+  pollMs: 3000,
+  /** How often `last_used_at` is written: one statement per process and minute. */
+  usedFlushMs: 60_000,
+  /** 100,000 keys × ~400 bytes of snapshot = 40 MB. */
+  keys: 100_000,
+  /** 10,000 tenants × ~300 bytes = 3 MB. */
+  tenants: 10_000,
+};
+
+interface Snapshot {
+  tenants: ReadonlyMap<string, TenantAccess>;
+  keys: ReadonlyMap<string, KeyRecord>;
+}
+
+interface KeyRecord {
+  secretSha256: Uint8Array;
+  expiresMs: number | undefined;
+  grant: Grant;
+}
+
+export async function createAccess(
+  deps: { sql: Sql; clock: Clock; log: Log },
+  options: { adminKey: string | undefined; loopbackTenant: string | undefined },
+): Promise<Access> {
+  const { sql, clock, log } = deps;
+  const abort = new AbortController();
+  const used = new Set<string>();
+  if (options.loopbackTenant !== undefined) await ensureTenant(sql, options.loopbackTenant);
+  let snapshot = await readSnapshot(sql, log);
+  const refresh = coalesce(async () => {
+    snapshot = await readSnapshot(sql, log);
+  });
+  const follow = createFollower({ sql, log, refresh });
+  await follow.listen();
+  let flushedAt = clock.monotonic();
+  const poll = every(
+    {
+      clock,
+      ms: limits.pollMs,
+      signal: abort.signal,
+      onError: (error) => {
+        log.warn({ event: "access.stale", reason: errorMessage(error) });
+        follow.lost();
+      },
+    },
+    async () => {
+      await refresh();
+      await follow.listen();
+      if (clock.monotonic() - flushedAt < limits.usedFlushMs) return;
+      flushedAt = clock.monotonic();
+      await writeUsed(sql, used);
+    },
+  );
+  const authenticate = createAuthenticate({ clock, used, snapshot: () => snapshot }, options);
+  return {
+    authenticate,
+    tenants: () => [...snapshot.tenants.values()],
+    refresh,
+    [Symbol.asyncDispose]: async () => {
+      abort.abort();
+      await poll;
+      await follow.stop();
+      try {
+        await writeUsed(sql, used);
+      } catch (error) {
+        // `last_used_at` is a hint for people; a store that is away must not keep us from stopping.
+        log.debug({ event: "access.usedLost", reason: errorMessage(error) });
+      }
+    },
+  };
+}
+
+function createAuthenticate(
+  deps: { clock: Clock; used: Set<string>; snapshot: () => Snapshot },
+  options: { adminKey: string | undefined; loopbackTenant: string | undefined },
+): Access["authenticate"] {
+  const adminSha256 = options.adminKey === undefined ? undefined : sha256(options.adminKey);
+  /** Compared with when the id is unknown, so that both refusals take the same time. */
+  const nobody = generateKey().secretSha256;
+
+  const asAdmin = (tenantHint: string | undefined): Grant | Refusal => {
+    if (tenantHint === undefined || tenantHint === "") return adminGrant;
+    const tenant = deps.snapshot().tenants.get(tenantHint);
+    if (tenant) return { tenant, scopes: allScopes, keyId: undefined, admin: true };
+    return refuse("forbidden", `There is no tenant "${tenantHint.slice(0, 63)}" to act for.`);
+  };
+  const asKey = (credential: string): Grant | Refusal => {
+    const parsed = parseKey(credential);
+    if (!parsed) {
+      return refuse("unauthenticated", "This is not a whole key: it is cut off or mistyped.");
+    }
+    const record = deps.snapshot().keys.get(parsed.id);
+    const same = timingSafeEqual(sha256(parsed.secret), record?.secretSha256 ?? nobody);
+    if (!record || !same) {
+      return refuse("unauthenticated", "This key is not known, or it was revoked.");
+    }
+    if (record.expiresMs !== undefined && record.expiresMs <= deps.clock.now()) {
+      return refuse("unauthenticated", "This key has expired.");
+    }
+    deps.used.add(parsed.id);
+    return record.grant;
+  };
+
+  return (credential, { peerLoopback, tenantHint }) => {
+    if (credential === undefined || credential === "") {
+      const { loopbackTenant } = options;
+      const tenant =
+        loopbackTenant === undefined ? undefined : deps.snapshot().tenants.get(loopbackTenant);
+      if (peerLoopback && tenant) {
+        return { tenant, scopes: tenantScopes, keyId: undefined, admin: false };
+      }
+      return refuse(
+        "unauthenticated",
+        "A key is needed: send `authorization: Bearer axk_…` or `x-axonize-key: axk_…`.",
+      );
+    }
+    if (adminSha256 && timingSafeEqual(sha256(credential), adminSha256)) return asAdmin(tenantHint);
+    return asKey(credential);
+  };
+}
+
+const tenantScopes: ReadonlySet<Scope> = new Set<Scope>(["Ingest", "Query"]);
+const allScopes: ReadonlySet<Scope> = new Set<Scope>(["Ingest", "Query", "Admin"]);
+const adminGrant: Grant = {
+  tenant: undefined,
+  scopes: new Set<Scope>(["Admin"]),
+  keyId: undefined,
+  admin: true,
+};
+
+const refuse = (code: Refusal["code"], message: string): Refusal => ({ code, message });
+
+/** The tenant that keyless loopback access stands for; its owner's own content is captured. */
+async function ensureTenant(sql: Sql, id: string): Promise<void> {
+  await sql`
+    INSERT INTO tenants (id, name, capture, owner) VALUES (${id}, ${id}, 'Full', 'standalone')
+    ON CONFLICT (id) DO NOTHING`;
+}
+
+interface TenantRecord {
+  id: string;
+  num: number;
+  name: string;
+  capture: CaptureMode;
+  spans_per_second: number | null;
+  bytes_per_day: number | null;
+  retention_days: number;
+}
+
+async function readSnapshot(sql: Sql, log: Log): Promise<Snapshot> {
+  const [tenantRows, keyRows] = await Promise.all([
+    sql<TenantRecord[]>`
+      SELECT id, num, name, capture, spans_per_second, bytes_per_day, retention_days
+      FROM tenants ORDER BY num LIMIT ${limits.tenants + 1}`,
+    sql<
+      {
+        id: string;
+        tenant_id: string;
+        secret_sha256: Uint8Array;
+        scopes: Scope[];
+        expires_at: Date | null;
+      }[]
+    >`
+      SELECT id, tenant_id, secret_sha256, scopes, expires_at
+      FROM api_keys WHERE revoked_at IS NULL ORDER BY created_at, id LIMIT ${limits.keys + 1}`,
+  ]);
+  if (tenantRows.length > limits.tenants || keyRows.length > limits.keys) {
+    log.error({ event: "access.full", tenants: tenantRows.length, keys: keyRows.length });
+  }
+  const tenants = new Map(
+    tenantRows.slice(0, limits.tenants).map((row) => [row.id, tenantFromRecord(row)]),
+  );
+  const keys = new Map<string, KeyRecord>();
+  for (const row of keyRows.slice(0, limits.keys)) {
+    const tenant = tenants.get(row.tenant_id);
+    if (!tenant) continue; // deleted between the two reads
+    const scopes = new Set(row.scopes);
+    keys.set(row.id, {
+      secretSha256: row.secret_sha256,
+      expiresMs: row.expires_at?.getTime(),
+      grant: { tenant, scopes, keyId: row.id, admin: scopes.has("Admin") },
+    });
+  }
+  return { tenants, keys };
+}
+
+function tenantFromRecord(row: TenantRecord): TenantAccess {
+  return {
+    id: row.id,
+    num: row.num,
+    name: row.name,
+    capture: row.capture,
+    spansPerSecond: row.spans_per_second ?? undefined,
+    bytesPerDay: row.bytes_per_day ?? undefined,
+    retentionDays: row.retention_days,
+    retentionClass: retentionClassFor(row.retention_days),
+  };
+}
+
+export function retentionClassFor(days: number): number {
+  return retentionClasses.find((candidate) => candidate >= days) ?? retentionClasses[4];
+}
+
+/** LISTEN, taken up again after PostgreSQL was away (the client itself gives up then). */
+function createFollower(deps: { sql: Sql; log: Log; refresh: () => Promise<void> }) {
+  const { sql, log, refresh } = deps;
+  const onChange = (): void => {
+    refresh().catch((error: unknown) => {
+      // The poll tries again within 3 s.
+      log.warn({ event: "access.stale", reason: errorMessage(error) });
+    });
+  };
+  let subscription: { unlisten(): Promise<void> } | undefined;
+  const stop = async (): Promise<void> => {
+    const old = subscription;
+    subscription = undefined;
+    try {
+      await old?.unlisten();
+    } catch (error) {
+      // Its connection is gone already, and with it the subscription.
+      log.debug({ event: "access.unlisten", reason: errorMessage(error) });
+    }
+  };
+  let isLost = false;
+  return {
+    lost: () => {
+      isLost = true;
+    },
+    listen: async () => {
+      if (isLost) await stop();
+      subscription ??= await sql.listen("axonize_access", onChange, onChange);
+      isLost = false;
+    },
+    stop,
+  };
+}
+
+/** Concurrent calls share a run, but never one that began before the call. */
+function coalesce(task: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  let waiting: Promise<void> | undefined;
+  const start = (): Promise<void> => {
+    const run = task().finally(() => {
+      if (running === run) running = undefined;
+    });
+    running = run;
+    return run;
+  };
+  return () => {
+    if (!running) return start();
+    waiting ??= running
+      .catch(() => undefined) // told to those who wait for that run
+      .then(() => {
+        waiting = undefined;
+        return start();
+      });
+    return waiting;
+  };
+}
+
+async function writeUsed(sql: Sql, used: Set<string>): Promise<void> {
+  if (used.size === 0) return;
+  const ids = [...used];
+  used.clear();
+  await sql`UPDATE api_keys SET last_used_at = now() WHERE id = ANY(${ids})`;
+}
