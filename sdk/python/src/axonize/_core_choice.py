@@ -1,0 +1,43 @@
+"""Picks the hot path: the C core where it was built and works, else pure Python.
+
+`AXONIZE_PURE=1` forces the latter: the way out if native code is ever suspected.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+core: Any
+
+
+def _choose() -> Any:
+    from . import _pure
+
+    if os.environ.get("AXONIZE_PURE", "") not in ("", "0"):
+        return _pure
+    try:
+        from . import _core  # type: ignore[attr-defined]
+    except ImportError:
+        # Not built for this Python (no compiler, a free-threaded build, a subinterpreter).
+        return _pure
+    from . import _generators, _llm, _types, _values
+
+    _core.connect(
+        _generators.current_span,
+        _types.SpanContext,
+        _values.key_value,
+        _values.event,
+        _values.exception_event,
+        _values.exception_message,
+        _values.type_name,
+        _generators.enter,
+        _generators.leave,
+        _llm.derived,
+        _llm.counted,
+        _llm.count,
+    )
+    return _core
+
+
+core = _choose()

@@ -1,0 +1,246 @@
+"""Takes finished spans from the core and sends them: one daemon thread, started by the first span.
+
+States of a batch: encoded, sent until the server says yes, no, or RETRY_FOR_S are over. While it
+waits, new spans queue in the core's bounded ring and are dropped there when it is full: the user's
+threads never wait for the network. Whatever goes wrong is counted and logged once per cause.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from ._config import Config
+from ._log import warn_once
+from ._protocol import Outcome
+from ._resource import encode_request, encode_resource, resource_attributes
+from ._version import __version__
+
+# A batch is at most 1 MiB + one span (64 KiB): receivers take 4 MiB by default.
+REQUEST_BYTES_MAX = 1 << 20
+RETRY_FOR_S = 600.0
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.5, 30.0
+KEY_REREAD_S = 60.0
+_AUTH_CAUSES = frozenset(("UNAUTHENTICATED", "PERMISSION_DENIED", "HTTP 401", "HTTP 403"))
+
+
+class Client(Protocol):
+    """What sends: GrpcClient or HttpClient."""
+
+    def send(
+        self, body: bytes, headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float
+    ) -> Outcome: ...
+    def close(self) -> None: ...
+    def abandon(self) -> None: ...
+
+
+class Exporter:
+    """Owner of the thread and the connection of one process."""
+
+    def __init__(self, config: Config, core: Any) -> None:
+        self._config = config
+        self._core = core
+        # Reentrant: a signal handler or a finalizer may run in a thread that holds it.
+        self._changed = threading.Condition(threading.RLock())
+        self._sending = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._full = False
+        self._flush_wanted = self._flush_done = 0
+        self._flush_ok = True
+        self._client: Client | None = None
+        self._resource = b""
+        self._batch: tuple[bytes, int, float] | None = None
+        self._failures = 0
+        self._not_before = 0.0
+        self._last = monotonic()
+        self._key = ""
+        self._key_read = -KEY_REREAD_S
+        self.lost = 0
+        """Spans that the server refused or that were given up."""
+        self.sent = 0
+        self.on_start: Callable[[], None] | None = None
+
+    def wake(self) -> None:
+        """Called by the core in the user's thread: for the first span and whenever a batch is full."""
+        with self._changed:
+            self._full = self._core.stats()["pending"] >= self._config.batch_size
+            if self._thread is None:
+                self._start()
+            else:
+                self._changed.notify_all()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="axonize-export", daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            # No thread can start at interpreter shutdown: flush() sends in the caller's thread then.
+            self._thread = None
+            return
+        if self.on_start is not None:
+            self.on_start()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Sends all that is finished; False if that did not succeed in time. Always bounded."""
+        deadline = monotonic() + timeout_s
+        with self._changed:
+            thread = self._thread
+            if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+                self._flush_wanted += 1
+                wanted = self._flush_wanted
+                self._changed.notify_all()
+                while self._flush_done < wanted:
+                    left = deadline - monotonic()
+                    if left <= 0 or not thread.is_alive():
+                        return False
+                    self._changed.wait(min(left, 0.25))
+                return self._flush_ok
+        if not self._sending.acquire(timeout=max(0.0, timeout_s)):
+            return False
+        try:
+            return self._send_all(True, deadline)
+        finally:
+            self._sending.release()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Flushes, then ends the thread and closes the connection."""
+        deadline = monotonic() + timeout_s
+        done = self.flush(timeout_s)
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - monotonic()))
+        return done
+
+    def abandon(self) -> None:
+        """In a forked child: the parent's connection is not ours to speak on."""
+        if self._client is not None:
+            self._client.abandon()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._wait_for_work()
+                wanted, stopping = self._flush_wanted, self._stopping
+                self._full = False
+                flushing = wanted > self._flush_done
+            with self._sending:
+                try:
+                    done = self._send_all(flushing, monotonic() + self._config.timeout_s)
+                except Exception as error:
+                    # A bug of ours must cost spans, never the thread or the user's program.
+                    warn_once("internal", f"cannot export: {type(error).__name__}: {error}")
+                    self._give_up()
+                    done = False
+            with self._changed:
+                self._flush_done, self._flush_ok = wanted, done
+                self._changed.notify_all()
+                if stopping:
+                    break
+        with self._sending:
+            if self._client is not None:
+                self._client.close()
+
+    def _wait_for_work(self) -> None:
+        while not self._stopping and self._flush_wanted == self._flush_done:
+            due = self._last + self._config.flush_interval_s
+            if self._full or self._batch is not None:
+                due = 0.0
+            left = max(due, self._not_before) - monotonic()
+            if left <= 0:
+                return
+            self._changed.wait(min(left, 3600.0))
+
+    def _send_all(self, flushing: bool, deadline: float) -> bool:
+        self._last = monotonic()
+        while True:
+            if self._batch is None:
+                self._batch = self._next_batch()
+                if self._batch is None:
+                    return True
+            if not flushing and monotonic() < self._not_before:
+                return False
+            if not flushing:
+                deadline = monotonic() + self._config.timeout_s
+            elif monotonic() >= deadline:
+                return False
+            if self._client is None:
+                self._client = _create_client(self._config)
+            outcome = self._client.send(self._batch[0], self._headers, deadline)
+            self._settle(outcome)
+            if not outcome.ok:
+                return False
+
+    def _next_batch(self) -> tuple[bytes, int, float] | None:
+        spans, count = self._core.drain(self._config.batch_size, REQUEST_BYTES_MAX)
+        if count == 0:
+            return None
+        if not self._resource:
+            self._resource = encode_resource(resource_attributes(self._config.resource))
+        dropped = self._core.stats()["dropped"] + self.lost
+        return encode_request(self._resource, spans, dropped), count, monotonic()
+
+    def _settle(self, outcome: Outcome) -> None:
+        batch = self._batch
+        if batch is None:
+            return
+        if outcome.ok:
+            self.lost += outcome.rejected
+            self.sent += batch[1] - min(outcome.rejected, batch[1])
+            self._batch = None
+            self._failures, self._not_before = 0, 0.0
+            return
+        now = monotonic()
+        unauthorized = outcome.cause in _AUTH_CAUSES
+        again = outcome.retry or (unauthorized and self._config.key_file is not None)
+        if not again or now - batch[2] > RETRY_FOR_S:
+            self._give_up()
+        if unauthorized:
+            self._key_read = -KEY_REREAD_S
+        ceiling = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(self._failures, 10))
+        self._failures += 1
+        delay = ceiling * random.uniform(0.5, 1.0)
+        if outcome.delay_s is not None:
+            delay = max(outcome.delay_s, delay)
+        self._not_before = now + delay
+        kept = "spans are kept and sent later" if again else "its spans are dropped"
+        warn_once(f"export:{outcome.cause}", f"{outcome.message}; {kept}")
+
+    def _give_up(self) -> None:
+        if self._batch is not None:
+            self.lost += self._batch[1]
+            self._batch = None
+
+    def _headers(self) -> tuple[tuple[str, str], ...]:
+        key_file = self._config.key_file
+        if key_file is None:
+            return self._config.headers
+        if monotonic() - self._key_read >= KEY_REREAD_S:
+            self._key_read = monotonic()
+            try:
+                with open(key_file, encoding="ascii") as opened:
+                    self._key = opened.read(4096).strip()
+            except (OSError, ValueError) as error:
+                warn_once("key-file", f"cannot read AXONIZE_API_KEY_FILE: {error}")
+        if not self._key or not self._key.isprintable():
+            return self._config.headers
+        others = tuple(pair for pair in self._config.headers if pair[0] != "authorization")
+        return (*others, ("authorization", f"Bearer {self._key}"))
+
+
+def _create_client(config: Config) -> Client:
+    user_agent = f"axonize-python/{__version__}"
+    if config.endpoint.grpc:
+        from ._grpc import GrpcClient
+
+        return GrpcClient(config, user_agent)
+    from ._http import HttpClient
+
+    return HttpClient(config, user_agent)

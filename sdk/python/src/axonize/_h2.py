@@ -1,0 +1,263 @@
+"""HTTP/2 (RFC 9113), client side, one request at a time, without any I/O: bytes in, bytes out.
+
+As much as unary gRPC needs: SETTINGS, flow control in both directions, HEADERS with CONTINUATION,
+DATA, PING, RST_STREAM, GOAWAY. Anything a peer may not send raises ProtocolError; the caller closes
+the connection then. Sizes that a peer can choose are bounded.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from . import _hpack
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+FRAME_BYTES_MAX = 16384
+"""We announce no larger frames than the protocol's minimum."""
+BODY_BYTES_MAX = 1 << 20
+"""Answers are a few bytes; a peer that sends a mebibyte speaks something else."""
+_WINDOW_MAX = (1 << 31) - 1
+
+_DATA, _HEADERS, _RST, _SETTINGS, _PUSH, _PING, _GOAWAY, _WINDOW, _CONTINUATION = (
+    0, 1, 3, 4, 5, 6, 7, 8, 9,
+)  # fmt: skip
+_END_STREAM, _END_HEADERS, _PADDED, _PRIORITY, _ACK = 0x1, 0x4, 0x8, 0x20, 0x1
+
+
+class ProtocolError(Exception):
+    """The peer broke the protocol; the connection is of no use any more."""
+
+
+class StreamRefused(Exception):
+    """The peer ended the request without an answer; it may be sent again on another connection."""
+
+
+class Response:
+    """What came back for one request; `done` once the stream has ended."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[str, str]] = []
+        self.trailers: list[tuple[str, str]] = []
+        self.body = bytearray()
+        self.done = False
+
+    def header(self, name: str) -> str | None:
+        """The last value of a header, trailers first."""
+        for pairs in (self.trailers, self.headers):
+            for key, value in reversed(pairs):
+                if key == name:
+                    return value
+        return None
+
+
+class Connection:
+    """State of one connection. `request()` and `feed()` put bytes for the peer into `outgoing`."""
+
+    def __init__(self) -> None:
+        settings = struct.pack(">HIHIHI", 1, 0, 2, 0, 6, _hpack.HEADERS_BYTES_MAX)
+        self.outgoing = bytearray(PREFACE + _frame(_SETTINGS, 0, 0, settings))
+        self.usable = True
+        self._incoming = bytearray()
+        self._next_stream = 1
+        self._stream = 0
+        self._response = Response()
+        self._pending = memoryview(b"")
+        self._window = 65535
+        self._stream_window = 0
+        self._initial_window = 65535
+        self._frame_max = FRAME_BYTES_MAX
+        self._block: bytearray | None = None
+        self._block_ends_stream = False
+        self._got_settings = False
+
+    def request(self, headers: list[tuple[str, str]], body: bytes, secret: frozenset[str]) -> Response:
+        """Begins a request; the answer fills while `feed` is called."""
+        self._stream = self._next_stream
+        self._next_stream += 2
+        if self._next_stream > _WINDOW_MAX - 2:
+            self.usable = False
+        self._stream_window = self._initial_window
+        self._response = Response()
+        self._pending = memoryview(body)
+        block = _hpack.encode(headers, secret)
+        first, rest = block[:FRAME_BYTES_MAX], block[FRAME_BYTES_MAX:]
+        self.outgoing += _frame(_HEADERS, 0 if rest else _END_HEADERS, self._stream, first)
+        while rest:
+            part, rest = rest[:FRAME_BYTES_MAX], rest[FRAME_BYTES_MAX:]
+            self.outgoing += _frame(_CONTINUATION, 0 if rest else _END_HEADERS, self._stream, part)
+        self._send_data()
+        return self._response
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes from the peer."""
+        self._incoming += data
+        while len(self._incoming) >= 9:
+            length = int.from_bytes(self._incoming[:3], "big")
+            if length > FRAME_BYTES_MAX:
+                raise ProtocolError("a frame is too long; is this an HTTP/2 server?")
+            if len(self._incoming) < 9 + length:
+                return
+            kind, flags = self._incoming[3], self._incoming[4]
+            stream = int.from_bytes(self._incoming[5:9], "big") & _WINDOW_MAX
+            payload = bytes(self._incoming[9 : 9 + length])
+            del self._incoming[: 9 + length]
+            self._take(kind, flags, stream, payload)
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if not self._got_settings and kind != _SETTINGS:
+            raise ProtocolError("no SETTINGS first; is this an HTTP/2 server?")
+        if self._block is not None and (kind != _CONTINUATION or stream != self._stream):
+            raise ProtocolError("a header block was interrupted")
+        if kind == _SETTINGS:
+            self._take_settings(flags, stream, payload)
+        elif kind == _DATA:
+            self._take_data(flags, stream, payload)
+        elif kind == _HEADERS:
+            self._take_headers(flags, stream, payload)
+        elif kind == _CONTINUATION:
+            self._take_continuation(flags, payload)
+        elif kind == _WINDOW:
+            self._take_window(stream, payload)
+        elif kind == _PING:
+            if len(payload) != 8 or stream:
+                raise ProtocolError("bad PING")
+            if not flags & _ACK:
+                self._answer(_frame(_PING, _ACK, 0, payload))
+        elif kind == _RST:
+            self._take_reset(stream, payload)
+        elif kind == _GOAWAY:
+            self.usable = False
+            if len(payload) < 8:
+                raise ProtocolError("bad GOAWAY")
+            last = int.from_bytes(payload[:4], "big") & _WINDOW_MAX
+            if not self._response.done and last < self._stream:
+                raise StreamRefused("the server is going away")
+        elif kind == _PUSH:
+            raise ProtocolError("a push that nobody asked for")
+        # Unknown frames, PRIORITY among them, are ignored as the protocol demands.
+
+    def _answer(self, frame: bytes) -> None:
+        if len(self.outgoing) > 1 << 20:
+            raise ProtocolError("the peer floods us")
+        self.outgoing += frame
+
+    def _take_settings(self, flags: int, stream: int, payload: bytes) -> None:
+        if stream or len(payload) % 6:
+            raise ProtocolError("bad SETTINGS")
+        self._got_settings = True
+        if flags & _ACK:
+            return
+        for at in range(0, len(payload), 6):
+            key, value = struct.unpack_from(">HI", payload, at)
+            if key == 4:
+                if value > _WINDOW_MAX:
+                    raise ProtocolError("bad window in SETTINGS")
+                self._stream_window += value - self._initial_window
+                self._initial_window = value
+            elif key == 5:
+                if not FRAME_BYTES_MAX <= value < 1 << 24:
+                    raise ProtocolError("bad frame size in SETTINGS")
+                self._frame_max = min(value, 1 << 16)
+        self._answer(_frame(_SETTINGS, _ACK, 0, b""))
+        self._send_data()
+
+    def _take_data(self, flags: int, stream: int, payload: bytes) -> None:
+        if stream == 0 or stream >= self._next_stream:
+            raise ProtocolError("data on a stream that does not exist")
+        if payload:
+            self._answer(_frame(_WINDOW, 0, 0, len(payload).to_bytes(4, "big")))
+        if stream != self._stream or self._response.done:
+            return
+        if payload and not flags & _END_STREAM:
+            self._answer(_frame(_WINDOW, 0, stream, len(payload).to_bytes(4, "big")))
+        self._response.body += _unpadded(payload, flags)
+        if len(self._response.body) > BODY_BYTES_MAX:
+            raise ProtocolError("the answer is too long")
+        self._response.done = bool(flags & _END_STREAM)
+
+    def _take_headers(self, flags: int, stream: int, payload: bytes) -> None:
+        if stream != self._stream:
+            raise ProtocolError("headers on another stream")
+        payload = _unpadded(payload, flags)
+        if flags & _PRIORITY:
+            if len(payload) < 5:
+                raise ProtocolError("bad priority")
+            payload = payload[5:]
+        self._block = bytearray(payload)
+        self._block_ends_stream = bool(flags & _END_STREAM)
+        self._end_block(flags)
+
+    def _take_continuation(self, flags: int, payload: bytes) -> None:
+        if self._block is None:
+            raise ProtocolError("a continuation of nothing")
+        self._block += payload
+        if len(self._block) > _hpack.HEADERS_BYTES_MAX:
+            raise ProtocolError("the header block is too long")
+        self._end_block(flags)
+
+    def _end_block(self, flags: int) -> None:
+        if not flags & _END_HEADERS or self._block is None:
+            return
+        try:
+            pairs = _hpack.decode(bytes(self._block))
+        except _hpack.HpackError as error:
+            raise ProtocolError(str(error)) from error
+        self._block = None
+        response = self._response
+        if response.done:
+            return
+        if not response.headers:
+            # 1xx are announcements; the real headers follow.
+            if not any(name == ":status" and value.startswith("1") for name, value in pairs):
+                response.headers = pairs
+        else:
+            response.trailers = pairs
+        response.done = self._block_ends_stream
+
+    def _take_window(self, stream: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ProtocolError("bad WINDOW_UPDATE")
+        step = int.from_bytes(payload, "big") & _WINDOW_MAX
+        if stream == 0:
+            self._window += step
+        elif stream == self._stream:
+            self._stream_window += step
+        if step == 0 or self._window > _WINDOW_MAX or self._stream_window > _WINDOW_MAX:
+            raise ProtocolError("bad window")
+        self._send_data()
+
+    def _take_reset(self, stream: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ProtocolError("bad RST_STREAM")
+        if stream == self._stream and not self._response.done:
+            code = int.from_bytes(payload, "big")
+            if code == 0 and self._response.headers:
+                # gRPC servers may answer early and then stop reading: the answer stands.
+                self._response.done = True
+                return
+            raise StreamRefused(f"the server reset the request (HTTP/2 error {code})")
+
+    def _send_data(self) -> None:
+        """Puts as much of the body out as both windows allow; the last frame ends the stream."""
+        while self._pending:
+            room = min(self._window, self._stream_window, self._frame_max)
+            if room <= 0:
+                return
+            part, self._pending = self._pending[:room], self._pending[room:]
+            self._window -= len(part)
+            self._stream_window -= len(part)
+            self.outgoing += _frame(_DATA, 0 if self._pending else _END_STREAM, self._stream, part)
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes | memoryview) -> bytes:
+    return b"".join(
+        (len(payload).to_bytes(3, "big"), bytes((kind, flags)), stream.to_bytes(4, "big"), payload)
+    )
+
+
+def _unpadded(payload: bytes, flags: int) -> bytes:
+    if not flags & _PADDED:
+        return payload
+    if not payload or payload[0] >= len(payload):
+        raise ProtocolError("bad padding")
+    return payload[1 : len(payload) - payload[0]]

@@ -1,0 +1,429 @@
+"""The hot path in pure Python: spans, ids, the bounded queue of finished ones, their encoding.
+
+Used where the C core (`_core`, csrc/) was not built or `AXONIZE_PURE=1` is set. Both have the same
+behaviour and pass the same tests; this one costs about twice as much per span and encodes under the
+interpreter's lock. It knows nothing of sockets or threads: `drain()` hands finished spans out as
+OTLP bytes, `wake` is called when somebody should drain.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic_ns, time_ns
+from types import TracebackType
+from typing import Any
+
+from . import _generators, _llm, _values
+from ._generators import GENERATOR_FLAGS, current_span
+from ._types import SpanContext
+from ._values import field, key_value, varint
+
+IMPLEMENTATION = "pure"
+# A finished span holds roughly 600 bytes here (object, dict, strings): 20 MB of queue at most for
+# small spans; large ones are counted by what they carry, see _Queue.put.
+_BYTES_PER_SPAN = 600
+
+_new, _open, _ended = 0, 1, 2
+
+
+class _Queue:
+    """Finished spans waiting for the exporter, bounded by their approximate size."""
+
+    __slots__ = (
+        "bytes", "bytes_max", "dropped", "enabled", "generation", "need_start", "offset",
+        "recorded", "spans", "truncated", "wake", "wake_at",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.spans: deque[Span] = deque()
+        self.bytes = 0
+        self.bytes_max = 0
+        self.enabled = False
+        self.need_start = False
+        self.wake_at = 512
+        self.wake: Callable[[], None] | None = None
+        self.recorded = self.dropped = self.truncated = 0
+        self.generation = 0
+        self.offset = time_ns() - monotonic_ns()
+
+    def put(self, span: Span) -> None:
+        size = _BYTES_PER_SPAN + span._heavy
+        if self.bytes + size > self.bytes_max:
+            self.dropped += 1
+            return
+        self.bytes += size
+        self.recorded += 1
+        self.spans.append(span)
+        if self.need_start or len(self.spans) == self.wake_at:
+            self.need_start = False
+            if self.wake is not None:
+                self.wake()
+
+
+_queue = _Queue()
+_random = random.Random(os.urandom(32))
+
+
+class Span:
+    """One timed operation. Use it as a context manager; every method is safe in any state."""
+
+    __slots__ = (
+        "_attributes", "_dropped_attributes", "_dropped_events", "_end", "_events", "_frame",
+        "_generation", "_gpus", "_heavy", "_kind", "_message", "_parent", "_remote", "_restore",
+        "_start", "_state", "_status", "_trace_state", "name", "span_id", "trace_id",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, parent: Any, kind: int, attributes: dict[str, Any]
+    ) -> None:
+        self.name = name if type(name) is str else str(name)
+        self.trace_id = self.span_id = ""
+        self._parent = parent
+        self._remote = False
+        self._trace_state = ""
+        self._kind = kind
+        self._attributes: dict[str, Any] = {}
+        self._events: list[bytes] = []
+        self._heavy = self._gpus = self._status = self._start = self._end = 0
+        self._dropped_attributes = self._dropped_events = 0
+        self._message = ""
+        self._state = _new
+        self._restore: Any = None
+        self._frame: Any = None
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    def __enter__(self) -> Span:
+        if self._state != _new:
+            return self
+        self._begin()
+        frame = sys._getframe(1)
+        if frame.f_code.co_flags & GENERATOR_FLAGS:
+            self._frame = _generators.enter(self, frame)
+            if self._frame is not None:
+                return self
+        self._restore = current_span.get()
+        current_span.set(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._state != _open:
+            return
+        if self._frame is not None:
+            _generators.leave(self, self._frame)
+            self._frame = None
+        else:
+            current = current_span.get()
+            if current is self:
+                current_span.set(self._restore)
+            else:
+                self._splice(current)
+        self._restore = None
+        self._finish(error)
+
+    def _splice(self, current: Any) -> None:
+        """Spans opened later in this context must not restore to a span that has ended."""
+        for _ in range(64):
+            if not isinstance(current, Span):
+                return
+            if current._restore is self:
+                current._restore = self._restore
+                return
+            current = current._restore
+
+    def _begin(self) -> None:
+        """Takes ids and the start time, without becoming current."""
+        parent = self._parent
+        if parent is None:
+            parent = current_span.get()
+        if isinstance(parent, Span) and parent.span_id:
+            self.trace_id = parent.trace_id
+            self._parent = parent.span_id
+            self._trace_state = parent._trace_state
+        elif isinstance(parent, SpanContext):
+            self.trace_id = parent.trace_id
+            self._parent = parent.span_id
+            self._trace_state = parent.trace_state
+            self._remote = True
+        else:
+            self.trace_id = f"{_random.getrandbits(128) or 1:032x}"
+            self._parent = ""
+        self.span_id = f"{_random.getrandbits(64) or 1:016x}"
+        self._generation = _queue.generation
+        self._state = _open
+        self._start = monotonic_ns()
+
+    def _finish(self, error: BaseException | None = None) -> None:
+        """Ends the span and queues it, without touching what is current."""
+        if self._state != _open:
+            return
+        self._end = monotonic_ns()
+        if isinstance(error, Exception):
+            self.record_exception(error)
+            self._status = 2
+            self._message = _values.exception_message(error)
+            self.set_attribute("error.type", _values.type_name(error))
+        self._derive()
+        self._state = _ended
+        # A span that a fork copied belongs to the process that began it.
+        if _queue.enabled and self._generation == _queue.generation:
+            _queue.put(self)
+
+    def _derive(self) -> None:
+        if self._gpus:
+            self._default("axonize.gpu.ordinals", [i for i in range(64) if self._gpus >> i & 1])
+
+    def _default(self, key: str, value: Any) -> None:
+        if key not in self._attributes:
+            self.set_attribute(key, value)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Sets one attribute; a second value for a key replaces the first. None is ignored."""
+        if self._state == _ended or value is None:
+            return
+        attributes = self._attributes
+        key = key if type(key) is str else str(key)
+        if key not in attributes and len(attributes) >= _values.ATTRIBUTES_MAX:
+            self._dropped_attributes += 1
+            _queue.truncated += 1
+            return
+        kind = type(value)
+        if kind is str:
+            if len(value) > 256:
+                self._carry(key, key_value(key, value))
+                return
+        elif kind is not int and kind is not float and kind is not bool:
+            self._carry(key, key_value(key, value))
+            return
+        attributes[key] = value
+
+    def _carry(self, key: str, encoded: bytes) -> None:
+        """Stores a large or structured value as bytes, within the span's limit."""
+        old = self._attributes.get(key)
+        freed = len(old) if type(old) is bytes else 0
+        if self._heavy - freed + len(encoded) > _values.ARENA_BYTES_MAX:
+            self._dropped_attributes += 1
+            _queue.truncated += 1
+            return
+        self._heavy += len(encoded) - freed
+        self._attributes[key] = encoded
+
+    def set_gpus(self, devices: Iterable[str | int]) -> None:
+        """Names the devices that this span used, as `cuda:0` or 0: the process's own numbering."""
+        if self._state == _ended:
+            return
+        for device in _devices(devices):
+            ordinal = _ordinal(device)
+            if 0 <= ordinal < 64:
+                self._gpus |= 1 << ordinal
+
+    def set_status(self, status: int, description: str | None = None) -> None:
+        """Sets the outcome. An exception that leaves the span sets ERROR whatever was set."""
+        if self._state == _ended or status not in (0, 1, 2):
+            return
+        self._status = int(status)
+        self._message = "" if description is None else str(description)
+
+    def record_exception(self, error: BaseException) -> None:
+        """Adds an exception as an event; does not change the status."""
+        if self._state != _ended:
+            self._event(_values.exception_event(error, monotonic_ns() + _queue.offset))
+
+    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
+        """Adds a named moment with attributes."""
+        if self._state != _ended:
+            self._event(_values.event(name, monotonic_ns() + _queue.offset, attributes))
+
+    def _event(self, encoded: bytes) -> None:
+        too_big = self._heavy + len(encoded) > _values.ARENA_BYTES_MAX
+        if too_big or len(self._events) >= _values.EVENTS_MAX:
+            self._dropped_events += 1
+            _queue.truncated += 1
+            return
+        self._heavy += len(encoded)
+        self._events.append(encoded)
+
+    @property
+    def trace_state(self) -> str:
+        """W3C tracestate of the trace, empty where there is none."""
+        return self._trace_state
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} {self.trace_id}/{self.span_id}>"
+
+
+class LlmSpan(Span):
+    """A span of one model call: counts tokens, and derives TTFT and tokens per second."""
+
+    __slots__ = ("_buckets", "_first", "_input", "_last", "_output", "_recorded")
+
+    def __init__(
+        self, name: str, parent: Any, kind: int, attributes: dict[str, Any]
+    ) -> None:
+        self._buckets: dict[int, int] = {}
+        self._first = self._last = self._recorded = 0
+        self._input = self._output = -1
+        super().__init__(name, parent, kind, attributes)
+
+    def set_model(self, name: str, version: str | None = None) -> None:
+        """Names the model, and its version where there is one."""
+        self.set_attribute("gen_ai.request.model", name)
+        self.set_attribute("ai.model.name", name)
+        self.set_attribute("ai.model.version", version)
+
+    def set_tokens_input(self, count: int) -> None:
+        """Tokens of the prompt, cached ones included."""
+        if self._state != _ended:
+            self._input = _llm.count(count)
+
+    def set_tokens_output(self, count: int) -> None:
+        """Output tokens as the engine counted them; overrides what `record_token` counted."""
+        if self._state != _ended:
+            self._output = _llm.count(count)
+
+    def record_token(self, n: int = 1) -> None:
+        """Notes that `n` output tokens arrived now. The first call sets the time to first token."""
+        if n != 1:
+            n = _llm.count(n)
+        if self._state != _open or n < 1:
+            return
+        now = monotonic_ns()
+        if self._recorded == 0:
+            self._first = now
+        else:
+            index = _llm.bucket((now - self._last) // n)
+            self._buckets[index] = self._buckets.get(index, 0) + n
+        self._last = now
+        self._recorded += n
+
+    def stream(self, source: Any, count: Callable[[Any], int] | None = None) -> Any:
+        """Passes a (sync or async) stream through and records a token, or `count(item)`, per item."""
+        return _llm.counted(self, source, count)
+
+    def _derive(self) -> None:
+        super()._derive()
+        for key, value in _llm.derived(
+            self._start, self._end, self._first, self._last, self._recorded, self._input,
+            self._output, self._buckets,
+        ):  # fmt: skip
+            self._default(key, value)
+
+
+def span(name: str, *, parent: Any = None, kind: int = 1, **attributes: Any) -> Span:
+    return Span(name, parent, kind, attributes)
+
+
+def llm_span(
+    name: str, *, model: str | None = None, parent: Any = None, kind: int = 1, **attributes: Any
+) -> LlmSpan:
+    made = LlmSpan(name, parent, kind, attributes)
+    if model is not None:
+        made.set_model(model)
+    return made
+
+
+def _devices(devices: Any) -> Iterable[Any]:
+    if isinstance(devices, (str, int)):
+        return (devices,)
+    return devices if isinstance(devices, Iterable) else ()
+
+
+def _ordinal(device: object) -> int:
+    """Ordinal of `cuda:3`, "3" or 3; -1 for anything else."""
+    if type(device) is int:
+        return device
+    if isinstance(device, str):
+        digits = device[5:] if device.startswith("cuda:") else device
+        if digits.isascii() and digits.isdigit() and len(digits) <= 3:
+            return int(digits)
+        return 0 if device == "cuda" else -1
+    return -1
+
+
+def enable(bytes_max: int, wake_at: int, wake: Callable[[], None]) -> None:
+    """Starts queueing finished spans. `wake` is called for the first one and every `wake_at`."""
+    _queue.bytes_max = bytes_max * 5
+    _queue.wake_at = wake_at
+    _queue.wake = wake
+    _queue.need_start = _queue.enabled = True
+
+
+def disable() -> None:
+    """Stops queueing; what is queued can still be drained."""
+    _queue.enabled = False
+
+
+def drain(spans_max: int, bytes_max: int) -> tuple[bytes, int]:
+    """Takes finished spans out, oldest first, as fields of an OTLP ScopeSpans, and their number."""
+    offset = time_ns() - monotonic_ns()
+    if abs(offset - _queue.offset) > 1_000_000:
+        _queue.offset = offset
+    parts: list[bytes] = []
+    size = 0
+    while len(parts) < spans_max and size < bytes_max:
+        try:
+            finished = _queue.spans.popleft()
+        except IndexError:
+            break
+        _queue.bytes -= _BYTES_PER_SPAN + finished._heavy
+        parts.append(field(0x12, _encode(finished, _queue.offset)))
+        size += len(parts[-1])
+    return b"".join(parts), len(parts)
+
+
+def _encode(span: Span, offset: int) -> bytes:
+    parts = [
+        b"\x0a\x10" + bytes.fromhex(span.trace_id),
+        b"\x12\x08" + bytes.fromhex(span.span_id),
+    ]
+    if span._trace_state:
+        parts.append(field(0x1A, span._trace_state.encode()))
+    if span._parent:
+        parts.append(b"\x22\x08" + bytes.fromhex(span._parent))
+    parts.append(field(0x2A, _values.cut(span.name, _values.NAME_BYTES_MAX)))
+    parts.append(bytes((0x30, span._kind, 0x39)) + (span._start + offset).to_bytes(8, "little"))
+    parts.append(b"\x41" + (span._end + offset).to_bytes(8, "little"))
+    for key, value in span._attributes.items():
+        parts.append(field(0x4A, value if type(value) is bytes else key_value(key, value)))
+    if span._dropped_attributes:
+        parts.append(b"\x50" + varint(span._dropped_attributes))
+    parts.extend(span._events)
+    if span._dropped_events:
+        parts.append(b"\x60" + varint(span._dropped_events))
+    if span._status:
+        message = _values.cut(span._message, _values.MESSAGE_BYTES_MAX)
+        described = field(0x12, message) if message else b""
+        parts.append(field(0x7A, described + bytes((0x18, span._status))))
+    # Field 16, fixed32: sampled, and whether the parent is known to be remote.
+    parts.append(b"\x85\x01" + (0x301 if span._remote else 0x101).to_bytes(4, "little"))
+    return b"".join(parts)
+
+
+def stats() -> dict[str, int]:
+    """Counters since the process began: recorded, dropped (queue full), truncated, pending."""
+    return {
+        "recorded": _queue.recorded,
+        "dropped": _queue.dropped,
+        "truncated": _queue.truncated,
+        "pending": len(_queue.spans),
+    }
+
+
+def after_fork() -> None:
+    """In a forked child: nothing queued (the parent sends it), other ids, no exporter yet."""
+    global _random
+    _random = random.Random(os.urandom(32))
+    _queue.spans = deque()
+    _queue.bytes = 0
+    _queue.recorded = _queue.dropped = _queue.truncated = 0
+    _queue.generation += 1
+    _queue.need_start = True

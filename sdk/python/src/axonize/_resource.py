@@ -1,0 +1,52 @@
+"""The resource of this process, as OTLP bytes, and the frame around a batch of spans.
+
+Built anew in every process (after a fork, too): pid and instance id differ there.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from ._values import field, key_value
+from ._version import __version__
+
+SCOPE_NAME = "axonize"
+
+
+def resource_attributes(configured: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of this process, under what the user configured."""
+    own: dict[str, Any] = {
+        "telemetry.sdk.name": "axonize",
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.version": __version__,
+        "process.pid": os.getpid(),
+        "process.runtime.name": platform.python_implementation().lower(),
+        "process.runtime.version": platform.python_version(),
+        "host.name": socket.gethostname(),
+        "service.instance.id": str(uuid.UUID(bytes=os.urandom(16), version=4)),
+    }
+    # How this process sees the devices: the agent and ingest resolve `cuda:N` with it.
+    for name in ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        if name in os.environ:
+            own[f"axonize.env.{name.lower()}"] = os.environ[name]
+    return {**own, **configured}
+
+
+def encode_resource(attributes: Mapping[str, Any]) -> bytes:
+    """Field `resource` of ResourceSpans."""
+    pairs = (field(0x0A, key_value(str(key), value)) for key, value in attributes.items())
+    return field(0x0A, b"".join(pairs))
+
+
+def encode_request(resource: bytes, spans: bytes, dropped: int) -> bytes:
+    """An ExportTraceServiceRequest around encoded spans. `dropped` is the count since the start."""
+    scope = field(0x0A, SCOPE_NAME.encode()) + field(0x12, __version__.encode())
+    if dropped:
+        scope += field(0x1A, key_value("axonize.sdk.dropped_spans", dropped))
+    scope_spans = field(0x12, field(0x0A, scope) + spans)
+    return field(0x0A, resource + scope_spans)

@@ -1,0 +1,126 @@
+"""`axonize.stream`: a model's stream with a span that lasts exactly as long as the stream.
+
+The span begins when the stream is made, is current only while the source computes its next item,
+and ends when the source is exhausted, fails, is closed, or is dropped: a consumer that breaks off
+leaves no open span behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from ._generators import current_span
+
+T = TypeVar("T")
+
+
+class Stream(Generic[T]):
+    """A traced iterator. `span` is its LlmSpan, for attributes that are known only later."""
+
+    def __init__(self, span: Any, source: Any, count: Callable[[T], int] | None) -> None:
+        self.span = span
+        self._source = source
+        self._items = iter(source)
+        self._count = count
+
+    def __iter__(self) -> Stream[T]:
+        return self
+
+    def __next__(self) -> T:
+        span = self.span
+        before = current_span.get()
+        current_span.set(span)
+        try:
+            item: T = next(self._items)
+        except StopIteration:
+            span._finish()
+            raise
+        except BaseException as error:
+            span._finish(error)
+            raise
+        finally:
+            current_span.set(before)
+        span.record_token(1 if self._count is None else self._count(item))
+        return item
+
+    def close(self) -> None:
+        """Ends the span and closes the source."""
+        self.span._finish()
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self) -> Stream[T]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.span._finish(error)
+        self.close()
+
+    def __del__(self) -> None:
+        span = getattr(self, "span", None)
+        if span is not None:
+            span._finish()
+
+
+class AsyncStream(Generic[T]):
+    """The same for asynchronous sources."""
+
+    def __init__(self, span: Any, source: AsyncIterable[T], count: Callable[[T], int] | None) -> None:
+        self.span = span
+        self._source = source
+        self._items = source.__aiter__()
+        self._count = count
+
+    def __aiter__(self) -> AsyncStream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        span = self.span
+        before = current_span.get()
+        current_span.set(span)
+        try:
+            item = await self._items.__anext__()
+        except StopAsyncIteration:
+            span._finish()
+            raise
+        except BaseException as error:
+            span._finish(error)
+            raise
+        finally:
+            current_span.set(before)
+        span.record_token(1 if self._count is None else self._count(item))
+        return item
+
+    async def aclose(self) -> None:
+        """Ends the span and closes the source."""
+        self.span._finish()
+        source: Any = self._source
+        close = getattr(source, "aclose", None) or getattr(source, "close", None)
+        done: Any = close() if close is not None else None
+        if hasattr(done, "__await__"):
+            await done
+
+    async def __aenter__(self) -> AsyncStream[T]:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.span._finish(error)
+        await self.aclose()
+
+    def __del__(self) -> None:
+        span = getattr(self, "span", None)
+        if span is not None:
+            span._finish()

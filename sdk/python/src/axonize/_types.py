@@ -1,0 +1,54 @@
+"""Small public types that both implementations share: status, kind and a remote parent.
+
+They carry no state of the exporter and import nothing heavy.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class SpanStatus(IntEnum):
+    """Outcome of a span. The numbers are OTLP's status codes."""
+
+    UNSET = 0
+    OK = 1
+    ERROR = 2
+
+
+class SpanKind(IntEnum):
+    """Role of a span in a call. The numbers are OTLP's span kinds."""
+
+    INTERNAL = 1
+    SERVER = 2
+    CLIENT = 3
+    PRODUCER = 4
+    CONSUMER = 5
+
+
+class SpanContext:
+    """Identity of a span in another process, as `extract` reads it from headers.
+
+    Give it to `span(..., parent=...)` or `llm_span(..., parent=...)`.
+    """
+
+    __slots__ = ("span_id", "trace_id", "trace_state")
+
+    def __init__(self, trace_id: str, span_id: str, trace_state: str = "") -> None:
+        self.trace_id = trace_id
+        """32 lower-case hex digits."""
+        self.span_id = span_id
+        """16 lower-case hex digits."""
+        self.trace_state = trace_state
+        """W3C tracestate, passed on unread (at most 512 bytes)."""
+
+    def __repr__(self) -> str:
+        return f"SpanContext(trace_id={self.trace_id!r}, span_id={self.span_id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SpanContext):
+            return NotImplemented
+        return (self.trace_id, self.span_id) == (other.trace_id, other.span_id)
+
+    def __hash__(self) -> int:
+        return hash((self.trace_id, self.span_id))

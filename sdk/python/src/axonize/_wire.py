@@ -1,0 +1,105 @@
+"""One TCP or TLS connection whose every operation ends at a deadline.
+
+Sockets' own timeouts are per call; a peer that sends one byte a second would hold a caller for ever.
+Here the deadline is absolute and set once per export.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from time import monotonic
+from typing import Any
+
+from ._config import Config
+
+
+class WireError(Exception):
+    """The connection failed. `cause` is a short fixed word for the one log line per cause."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class Wire:
+    """A connected socket with an absolute deadline."""
+
+    def __init__(self, config: Config, deadline: float) -> None:
+        self.deadline = deadline
+        endpoint = config.endpoint
+        try:
+            self._socket: Any = socket.create_connection(
+                (endpoint.host, endpoint.port), timeout=self._left()
+            )
+        except OSError as error:
+            raise WireError("connect", f"cannot connect to {endpoint.authority}: {error}") from error
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if endpoint.tls:
+                self._secure(config)
+        except OSError as error:
+            self.close()
+            raise WireError("tls", f"no TLS with {endpoint.authority}: {error}") from error
+
+    def _secure(self, config: Config) -> None:
+        import ssl
+
+        context = ssl.create_default_context(cafile=config.ca_file)
+        if config.endpoint.grpc:
+            context.set_alpn_protocols(["h2"])
+        self._socket.settimeout(self._left())
+        self._socket = context.wrap_socket(self._socket, server_hostname=config.endpoint.host)
+
+    def _left(self) -> float:
+        left = self.deadline - monotonic()
+        if left <= 0:
+            raise WireError("timeout", "the server did not answer in time")
+        return left
+
+    def send(self, data: bytes) -> None:
+        """Sends all of `data`, or raises WireError."""
+        view = memoryview(data)
+        try:
+            while view:
+                self._socket.settimeout(self._left())
+                view = view[self._socket.send(view[:262144]) :]
+        except TimeoutError as error:
+            raise WireError("timeout", "the server does not take data") from error
+        except OSError as error:
+            raise WireError("connection", f"the connection broke: {error}") from error
+
+    def receive(self) -> bytes:
+        """Waits for some bytes; empty at the end of the stream."""
+        try:
+            self._socket.settimeout(self._left())
+            data: bytes = self._socket.recv(65536)
+            return data
+        except TimeoutError as error:
+            raise WireError("timeout", "the server did not answer in time") from error
+        except OSError as error:
+            raise WireError("connection", f"the connection broke: {error}") from error
+
+    def receive_waiting(self) -> bytes | None:
+        """What has arrived without waiting: None for nothing, empty for the end of the stream."""
+        try:
+            self._socket.settimeout(0)
+            data: bytes = self._socket.recv(65536)
+            return data
+        except OSError as error:
+            # SSLWantReadError and BlockingIOError mean that nothing is there.
+            return None if isinstance(error, BlockingIOError) or "WANT_READ" in repr(error) else b""
+
+    def close(self) -> None:
+        """Closes the connection; errors at that point tell nobody anything."""
+        try:
+            self._socket.close()
+        except OSError:
+            return
+
+    def abandon(self) -> None:
+        """In a forked child: gives the descriptor back without a word to the peer."""
+        try:
+            os.close(self._socket.detach())
+        except OSError:
+            return
