@@ -1,0 +1,121 @@
+/**
+ * Strips of one device over time: a heat strip for a ratio, lines and areas for quantities, and
+ * event marks. Paints into a given box; unknown stays unpainted, never 0.
+ */
+import type { Palette } from "../../ui/palette.ts";
+import { rampStep } from "../../ui/palette.ts";
+
+export interface LaneScale {
+  readonly context: CanvasRenderingContext2D;
+  readonly width: number;
+  readonly height: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+type Values = readonly (number | null)[];
+
+export function xOf(scale: LaneScale, ms: number): number {
+  return ((ms - scale.fromMs) / (scale.toMs - scale.fromMs)) * scale.width;
+}
+
+export function drawHeatStrip(
+  scale: LaneScale,
+  startMs: readonly number[],
+  stepMs: number,
+  ratios: Values,
+  colors: Palette,
+): void {
+  const { context, height } = scale;
+  const pad = 5;
+  for (let i = 0; i < startMs.length; i += 1) {
+    const ratio = ratios[i];
+    const ms = startMs[i] ?? 0;
+    if (ratio === null || ratio === undefined || ms + stepMs < scale.fromMs || ms > scale.toMs)
+      continue;
+    const left = Math.floor(xOf(scale, ms));
+    const right = Math.ceil(xOf(scale, ms + stepMs));
+    context.fillStyle = colors.use[rampStep(ratio)] ?? colors.span;
+    context.fillRect(left, pad, Math.max(1, right - left), height - pad * 2);
+  }
+}
+
+export interface LineSpec {
+  readonly values: Values;
+  /** Top of the scale; the data's own maximum when unknown. */
+  readonly max: number | null;
+  readonly color: string;
+  readonly fill: boolean;
+}
+
+export interface EventMark {
+  readonly time: string;
+  readonly kind: string;
+}
+
+export function drawLines(
+  scale: LaneScale,
+  startMs: readonly number[],
+  stepMs: number,
+  lines: readonly LineSpec[],
+  events: readonly EventMark[],
+  colors: Palette,
+): void {
+  drawEvents(scale, events, colors);
+  for (const line of lines) drawLine(scale, startMs, stepMs, line);
+}
+
+function drawLine(
+  scale: LaneScale,
+  startMs: readonly number[],
+  stepMs: number,
+  line: LineSpec,
+): void {
+  const { context, height } = scale;
+  const top = line.max ?? Math.max(1, ...line.values.map((v) => v ?? 0)) * 1.15;
+  const pad = 4;
+  const y = (value: number): number =>
+    height - pad - (Math.min(value, top) / top) * (height - pad * 2);
+  context.strokeStyle = line.color;
+  context.fillStyle = line.color;
+  context.lineWidth = 1.5;
+  for (const run of runs(line.values)) {
+    context.beginPath();
+    for (let i = run[0]; i < run[1]; i += 1) {
+      const x = xOf(scale, (startMs[i] ?? 0) + stepMs / 2);
+      context.lineTo(x, y(line.values[i] ?? 0));
+    }
+    context.stroke();
+    if (!line.fill) continue;
+    context.lineTo(xOf(scale, (startMs[run[1] - 1] ?? 0) + stepMs / 2), height);
+    context.lineTo(xOf(scale, (startMs[run[0]] ?? 0) + stepMs / 2), height);
+    context.globalAlpha = 0.22;
+    context.fill();
+    context.globalAlpha = 1;
+  }
+}
+
+/** Consecutive known values: a hole breaks the line. */
+export function runs(values: Values): readonly (readonly [number, number])[] {
+  const out: [number, number][] = [];
+  let open = -1;
+  for (let i = 0; i <= values.length; i += 1) {
+    const known = i < values.length && values[i] !== null && values[i] !== undefined;
+    if (known && open < 0) open = i;
+    else if (!known && open >= 0) {
+      out.push([open, i]);
+      open = -1;
+    }
+  }
+  return out;
+}
+
+function drawEvents(scale: LaneScale, events: readonly EventMark[], colors: Palette): void {
+  const { context, height } = scale;
+  for (const event of events) {
+    const x = xOf(scale, Date.parse(event.time));
+    if (x < -2 || x > scale.width + 2) continue;
+    context.fillStyle = event.kind === "mig" ? colors.accent : colors.crit;
+    context.fillRect(Math.round(x), 0, 1.5, height);
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Asks for a key where one is needed. The key stays in this tab (session storage).
+ */
+import { useState, type ReactNode } from "react";
+import { ApiError, call } from "../data/client.ts";
+import { saveKeys } from "../data/keys.ts";
+import { useRefresh } from "../data/queries.ts";
+import { Button } from "../ui/Button.tsx";
+import styles from "./Login.module.css";
+
+export function Login({
+  mode,
+  version,
+}: {
+  readonly mode: string;
+  readonly version: string;
+}): ReactNode {
+  const [key, setKey] = useState("");
+  const [error, setError] = useState("");
+  const [busy, setBusy] = useState(false);
+  const refresh = useRefresh();
+  const submit = async (): Promise<void> => {
+    setBusy(true);
+    setError("");
+    saveKeys({ query: key.trim(), admin: "", tenant: "" });
+    try {
+      const session = await call("getSession");
+      if (!session.authenticated)
+        throw new Error(
+          "This key is not known, or it was revoked. Paste the whole key, from axk_ to the end.",
+        );
+      if (session.admin) saveKeys({ admin: key.trim() });
+      refresh();
+    } catch (failure) {
+      saveKeys({ query: "", admin: "" });
+      setError(
+        failure instanceof ApiError
+          ? failure.problem.detail
+          : failure instanceof Error
+            ? failure.message
+            : String(failure),
+      );
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <main className={styles.page}>
+      <form
+        className={styles.form}
+        onSubmit={(event) => {
+          event.preventDefault();
+          void submit();
+        }}
+      >
+        <svg
+          width="28"
+          height="28"
+          viewBox="0 0 32 32"
+          fill="none"
+          className={styles.mark}
+          aria-hidden="true"
+        >
+          <path
+            d="M5 27 16 5l11 22M11 19h10"
+            stroke="currentColor"
+            strokeWidth="3.4"
+            strokeLinecap="round"
+            strokeLinejoin="round"
+          />
+        </svg>
+        <h1 className={styles.title}>Axonize</h1>
+        <p className={styles.text}>
+          This address listens beyond your own machine, so it asks who you are.
+        </p>
+        <label className={styles.label} htmlFor="key">
+          Key with scope Query, or the admin key
+        </label>
+        <input
+          id="key"
+          className={styles.input}
+          type="password"
+          autoComplete="off"
+          placeholder="axk_…"
+          spellCheck={false}
+          value={key}
+          aria-invalid={error !== ""}
+          aria-describedby="key-help"
+          onChange={(event) => {
+            setKey(event.target.value);
+          }}
+        />
+        {error === "" ? null : (
+          <p className={styles.error} role="alert">
+            {error}
+          </p>
+        )}
+        <Button
+          type="submit"
+          tone="primary"
+          disabled={busy || key.trim() === ""}
+          className={styles.submit}
+        >
+          {busy ? "Checking …" : "Continue"}
+        </Button>
+        <p id="key-help" className={styles.help}>
+          It stays in this tab and is forgotten when you close it. An administrator makes keys under
+          Settings
+          {mode === "standalone"
+            ? "; the admin key is in the file admin-key of the data directory."
+            : "."}
+        </p>
+        <p className={styles.help}>Version {version}</p>
+      </form>
+    </main>
+  );
+}

@@ -1,0 +1,90 @@
+/**
+ * The search field of a request, shown in the top bar's slot: what matches stays bright, n and N go
+ * from match to match.
+ */
+import { ChevronDown, ChevronUp, Search } from "lucide-react";
+import { useEffect, useRef, useState, type ReactNode } from "react";
+import { createPortal } from "react-dom";
+import { useKeymap } from "../../data/use-keymap.ts";
+import { Kbd } from "../../ui/Button.tsx";
+import styles from "./SpanSearch.module.css";
+
+export interface SpanSearchProps {
+  readonly value: string;
+  readonly total: number;
+  readonly at: number;
+  readonly onChange: (text: string) => void;
+  readonly onNext: (step: 1 | -1) => void;
+}
+
+export function SpanSearch({ value, total, at, onChange, onNext }: SpanSearchProps): ReactNode {
+  const [slot, setSlot] = useState<Element | null>(null);
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    setSlot(document.querySelector("#top-slot"));
+  }, []);
+  useKeymap({
+    "/": () => {
+      input.current?.focus();
+      input.current?.select();
+    },
+  });
+  if (!slot) return null;
+  return createPortal(
+    <search className={styles.field}>
+      <Search size={15} className={styles.icon} aria-hidden="true" />
+      <input
+        ref={input}
+        className={styles.input}
+        value={value}
+        aria-label="Search spans"
+        placeholder="search spans, status:error dur>500ms"
+        spellCheck={false}
+        onChange={(event) => {
+          onChange(event.target.value);
+        }}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") onNext(event.shiftKey ? -1 : 1);
+          if (event.key === "Escape") {
+            if (value === "") event.currentTarget.blur();
+            else onChange("");
+          }
+        }}
+      />
+      {value.trim() === "" ? (
+        <span className={styles.hint}>
+          <Kbd>/</Kbd>
+        </span>
+      ) : (
+        <>
+          <span className={styles.count} role="status">
+            {total === 0 ? "no match" : at >= 0 ? `${at + 1} of ${total}` : `${total} matches`}
+          </span>
+          <button
+            type="button"
+            className={styles.step}
+            aria-label="Previous match"
+            disabled={total === 0}
+            onClick={() => {
+              onNext(-1);
+            }}
+          >
+            <ChevronUp size={14} aria-hidden="true" />
+          </button>
+          <button
+            type="button"
+            className={styles.step}
+            aria-label="Next match"
+            disabled={total === 0}
+            onClick={() => {
+              onNext(1);
+            }}
+          >
+            <ChevronDown size={14} aria-hidden="true" />
+          </button>
+        </>
+      )}
+    </search>,
+    slot,
+  );
+}

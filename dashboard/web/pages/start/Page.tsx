@@ -1,0 +1,5 @@
+/** start */
+import type { ReactNode } from "react";
+export function Page(): ReactNode {
+  return null;
+}

@@ -1,0 +1,5 @@
+/** system */
+import type { ReactNode } from "react";
+export function Page(): ReactNode {
+  return null;
+}

@@ -1,0 +1,187 @@
+/**
+ * Made-up answers about the product itself: first steps, health, tenants, keys, usage.
+ */
+import type { Start, System } from "@axonize/core/contract/system";
+import type { Key, Tenant, Usage } from "@axonize/core/contract/tenant";
+import type { Call } from "./calls.ts";
+import { createRandom } from "./random.ts";
+
+export function makeStart(first: Call | undefined, gpuSeen: boolean): Start {
+  return {
+    otlpGrpcEndpoint: "http://127.0.0.1:4317",
+    otlpHttpEndpoint: "http://127.0.0.1:4318",
+    apiEndpoint: "http://127.0.0.1:3000",
+    keyNeeded: false,
+    capture: "Full",
+    firstSpanAt: first?.startTime ?? null,
+    firstTraceId: first?.traceId ?? null,
+    gpuSeen,
+  };
+}
+
+export function makeSystem(nowMs: number, last: Call | undefined, empty: boolean): System {
+  const iso = (agoMs: number): string => new Date(nowMs - agoMs).toISOString();
+  return {
+    time: iso(0),
+    version: "0.1.0",
+    mode: "standalone",
+    stores: [
+      {
+        name: "clickhouse",
+        ok: true,
+        version: "26.5.1 (embedded)",
+        latencyMs: 1.4,
+        bytes: 3.9e9,
+        detail: "",
+      },
+      { name: "postgres", ok: true, version: "18.1", latencyMs: 0.3, bytes: 42e6, detail: "" },
+    ],
+    components: [
+      {
+        component: "ingest",
+        instance: "standalone",
+        version: "0.1.0",
+        updatedAt: iso(900),
+        stale: false,
+        status: {
+          axonize_ingest_open_bytes: 1_240_000,
+          axonize_ingest_spans_total: 5_120_044,
+          axonize_ingest_inserts_total: 8_120,
+        },
+      },
+      {
+        component: "dashboard",
+        instance: "standalone",
+        version: "0.1.0",
+        updatedAt: iso(900),
+        stale: false,
+        status: { axonize_api_requests_total: 9_120 },
+      },
+    ],
+    ingest: {
+      spansPerSecond: empty ? 0 : 412.6,
+      bytesPerSecond: empty ? 0 : 388_000,
+      lagMs: empty ? null : 84,
+      lastSpanAt: empty ? null : new Date(Math.max(last?.startMs ?? 0, nowMs - 900)).toISOString(),
+      rejects: empty
+        ? []
+        : [
+            { reason: "invalidTraceId", count: 41 },
+            { reason: "endBeforeStart", count: 7 },
+            { reason: "attributesTooLarge", count: 2 },
+          ],
+    },
+    tables: [
+      { name: "spans", rows: 5_120_044, bytes: 1.1e9, parts: 14 },
+      { name: "span_payloads", rows: 5_120_044, bytes: 2.6e9, parts: 18 },
+      { name: "trace_index", rows: 812_004, bytes: 38e6, parts: 6 },
+      { name: "facets", rows: 9_120, bytes: 0.4e6, parts: 3 },
+      { name: "gpu_samples", rows: 1_204_000, bytes: 22e6, parts: 9 },
+    ].map((table) => (empty ? { ...table, rows: 0, bytes: 0, parts: 0 } : table)),
+    errors: empty
+      ? []
+      : [
+          {
+            time: iso(14 * 60e3),
+            component: "ingest",
+            code: "store.unavailable",
+            message:
+              "ClickHouse did not answer within 5 s; 3 requests were refused with a retry hint.",
+          },
+        ],
+  };
+}
+
+export function makeTenants(nowMs: number): { readonly tenants: Tenant[]; readonly keys: Key[] } {
+  const iso = (agoDays: number): string => new Date(nowMs - agoDays * 86_400e3).toISOString();
+  return {
+    tenants: [
+      {
+        id: "default",
+        name: "Default",
+        capture: "Full",
+        limits: { spansPerSecond: null, bytesPerDay: null },
+        retentionDays: 30,
+        owner: "standalone",
+        createdAt: iso(41),
+      },
+      {
+        id: "team-vision",
+        name: "Team Vision",
+        capture: "None",
+        limits: { spansPerSecond: 5_000, bytesPerDay: 20e9 },
+        retentionDays: 90,
+        owner: "api",
+        createdAt: iso(20),
+      },
+      {
+        id: "search",
+        name: "Search",
+        capture: "Redacted",
+        limits: { spansPerSecond: 20_000, bytesPerDay: null },
+        retentionDays: 7,
+        owner: "operator",
+        createdAt: iso(12),
+      },
+    ],
+    keys: [
+      {
+        prefix: "3fT9k2",
+        name: "production gateway",
+        scopes: ["Ingest"],
+        createdAt: iso(20),
+        lastUsedAt: iso(0.0001),
+        expiresAt: null,
+        revokedAt: null,
+      },
+      {
+        prefix: "9xQ1mm",
+        name: "grafana",
+        scopes: ["Query"],
+        createdAt: iso(14),
+        lastUsedAt: iso(0.2),
+        expiresAt: null,
+        revokedAt: null,
+      },
+      {
+        prefix: "aa81Zc",
+        name: "laptop ana",
+        scopes: ["Ingest", "Query"],
+        createdAt: iso(9),
+        lastUsedAt: null,
+        expiresAt: null,
+        revokedAt: iso(2),
+      },
+    ],
+  };
+}
+
+export function makeUsage(tenantId: string, nowMs: number): Usage {
+  const random = createRandom(5);
+  const hours = Array.from({ length: 24 * 14 }, (_, i) => {
+    const busy = 0.6 + 0.4 * Math.sin((i / 24) * 2 * Math.PI);
+    const spans = Math.round(42_000 * busy * random.between(0.8, 1.2));
+    return {
+      hour: new Date(Math.floor(nowMs / 3600e3) * 3600e3 - (24 * 14 - i) * 3600e3).toISOString(),
+      spans,
+      bytes: spans * 940,
+      inputTokens: spans * 310,
+      outputTokens: spans * 62,
+      gpuSeconds: spans * 0.11,
+    };
+  });
+  const total = (key: "spans" | "bytes" | "inputTokens" | "outputTokens" | "gpuSeconds"): number =>
+    hours.reduce((sum, h) => sum + h[key], 0);
+  return {
+    tenantId,
+    from: hours[0]?.hour ?? "",
+    to: new Date(nowMs).toISOString(),
+    spans: total("spans"),
+    bytes: total("bytes"),
+    inputTokens: total("inputTokens"),
+    outputTokens: total("outputTokens"),
+    gpuSeconds: total("gpuSeconds"),
+    gpuSecondsBasis: "spanDuration",
+    hours,
+  };
+}
