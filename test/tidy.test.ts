@@ -29,13 +29,15 @@ const rooms: Record<string, readonly string[]> = {
   "ingest/normalize": ["core/contract", "core/runtime"],
   ingest: ["core/contract", "core/runtime", "ingest/decode", "ingest/normalize"],
   "dashboard/api": ["core/contract", "core/runtime"],
+  "agent/identity": ["core/contract"],
+  agent: ["core/contract", "core/runtime", "agent/identity"],
   "dashboard/web": ["core/contract"],
   standalone: ["core/contract", "core/runtime", "ingest", "dashboard/api"],
   scripts: ["core/contract", "core/runtime", "ingest", "dashboard/api", "standalone", "test"],
 };
 
 /** Pure rooms: no I/O, no clock. */
-const pureRooms = ["ingest/decode/", "ingest/normalize/", "core/contract/"];
+const pureRooms = ["ingest/decode/", "ingest/normalize/", "core/contract/", "agent/identity/"];
 
 interface Source {
   readonly path: string;
