@@ -33,7 +33,6 @@ def _choose() -> Any:
         _values.type_name,
         _generators.enter,
         _generators.leave,
-        _llm.derived,
         _llm.counted,
         _llm.count,
     )

@@ -1,6 +1,6 @@
 """What an LLM span derives when it ends: TTFT, tokens per second, inter-token percentiles.
 
-The C core calls `derived` and `counted` too, so that names and arithmetic exist once. Inter-token
+The C core has the same arithmetic (csrc/llm.c), and a test compares them. Inter-token
 times are kept in a histogram with four buckets per octave of microseconds (error at most 12.5 %).
 """
 

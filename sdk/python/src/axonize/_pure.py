@@ -85,7 +85,7 @@ class Span:
         self._parent = parent
         self._remote = False
         self._trace_state = ""
-        self._kind = kind
+        self._kind = int(kind) if isinstance(kind, int) and 0 <= kind <= 5 else 1
         self._attributes: dict[str, Any] = {}
         self._events: list[bytes] = []
         self._heavy = self._gpus = self._status = self._start = self._end = 0
@@ -149,7 +149,7 @@ class Span:
             self.trace_id = parent.trace_id
             self._parent = parent.span_id
             self._trace_state = parent._trace_state
-        elif isinstance(parent, SpanContext):
+        elif isinstance(parent, SpanContext) and parent.is_valid:
             self.trace_id = parent.trace_id
             self._parent = parent.span_id
             self._trace_state = parent.trace_state

@@ -8,6 +8,9 @@ from __future__ import annotations
 from enum import IntEnum
 
 
+_HEX = frozenset("0123456789abcdef")
+
+
 class SpanStatus(IntEnum):
     """Outcome of a span. The numbers are OTLP's status codes."""
 
@@ -41,6 +44,12 @@ class SpanContext:
         """16 lower-case hex digits."""
         self.trace_state = trace_state
         """W3C tracestate, passed on unread (at most 512 bytes)."""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether both ids have the right form; a span ignores a parent that has not."""
+        ids = (self.trace_id, 32), (self.span_id, 16)
+        return all(len(text) == size and _HEX.issuperset(text) for text, size in ids)
 
     def __repr__(self) -> str:
         return f"SpanContext(trace_id={self.trace_id!r}, span_id={self.span_id!r})"

@@ -1,0 +1,172 @@
+/* LlmSpan: token counting and what is derived from it. The arithmetic is that of _llm.py. */
+#include "span.h"
+
+static int bucket_of(int64_t gap_ns) {
+  uint64_t gap_us = gap_ns > 0 ? (uint64_t)gap_ns >> 10 : 0;
+  if (gap_us < 4) return (int)gap_us;
+  int octave = 63 - __builtin_clzll(gap_us);
+  int index = 4 * (octave - 1) + (int)(gap_us >> (octave - 2) & 3);
+  return index < AX_BUCKETS ? index : AX_BUCKETS - 1;
+}
+
+static double bucket_middle_ms(int index) {
+  if (index < 4) return (index + 0.5) * 1024 / 1e6;
+  int octave = index / 4 + 1, quarter = index % 4;
+  double width = (double)(1ull << (octave - 2));
+  return ((4 + quarter) * width + width / 2) * 1024 / 1e6;
+}
+
+static double percentile_ms(const ax_llm *llm, double total, double share) {
+  double left = share * total;
+  int found = 0;
+  for (int i = 0; i < AX_BUCKETS; i++) {
+    if (!llm->buckets[i]) continue;
+    found = i;
+    left -= llm->buckets[i];
+    if (left <= 0) break;
+  }
+  return bucket_middle_ms(found);
+}
+
+static void default_int(ax_arena *arena, const char *key, int64_t value) {
+  uint32_t size = (uint32_t)strlen(key);
+  if (!ax_arena_has(arena, key, size)) ax_arena_set_int(arena, key, size, value);
+}
+
+static void default_double(ax_arena *arena, const char *key, double value) {
+  uint32_t size = (uint32_t)strlen(key);
+  if (!ax_arena_has(arena, key, size)) ax_arena_set_double(arena, key, size, value);
+}
+
+void ax_llm_derive(ax_span *span) {
+  const ax_llm *llm = span->llm;
+  ax_arena *arena = &span->arena;
+  if (llm->tokens_in >= 0) {
+    default_int(arena, "gen_ai.usage.input_tokens", llm->tokens_in);
+    default_int(arena, "ai.llm.tokens.input", llm->tokens_in);
+  }
+  int64_t output = llm->tokens_out >= 0 ? llm->tokens_out : llm->recorded;
+  if (llm->tokens_out >= 0 || llm->recorded > 0) {
+    default_int(arena, "gen_ai.usage.output_tokens", output);
+    default_int(arena, "ai.llm.tokens.output", output);
+  }
+  if (llm->recorded > 0) {
+    double ttft = (double)(llm->first - span->start);
+    default_double(arena, "gen_ai.response.time_to_first_chunk", ttft / 1e9);
+    default_double(arena, "ai.llm.ttft_ms", ttft / 1e6);
+    default_double(arena, "axonize.llm.last_token_ms", (double)(llm->last - span->start) / 1e6);
+  }
+  if (llm->recorded > 1 && llm->last > llm->first && output > 1) {
+    double decode = (double)(llm->last - llm->first);
+    default_double(arena, "ai.llm.tokens_per_second", (double)(output - 1) * 1e9 / decode);
+  } else if (output > 0 && span->end > span->start) {
+    double whole = (double)(span->end - span->start);
+    default_double(arena, "ai.llm.tokens_per_second", (double)output * 1e9 / whole);
+  }
+  double gaps = 0;
+  for (int i = 0; i < AX_BUCKETS; i++) gaps += llm->buckets[i];
+  if (gaps > 0) {
+    default_double(arena, "axonize.llm.itl_p50_ms", percentile_ms(llm, gaps, 0.5));
+    default_double(arena, "axonize.llm.itl_p99_ms", percentile_ms(llm, gaps, 0.99));
+  }
+}
+
+/* A count as the program gave it; -1 for what makes no sense. Never fails. */
+static int64_t count_of(PyObject *value) {
+  if (!PyLong_CheckExact(value)) {
+    PyObject *number = PyObject_CallOneArg(ax.count, value);
+    int64_t count = number ? PyLong_AsLongLong(number) : -1;
+    Py_XDECREF(number);
+    if (PyErr_Occurred()) PyErr_Clear();
+    return count;
+  }
+  int overflow;
+  int64_t count = PyLong_AsLongLongAndOverflow(value, &overflow);
+  return overflow || count < 0 || count >= (int64_t)1 << 62 ? -1 : count;
+}
+
+static PyObject *record_token(ax_span *self, PyObject *const *args, Py_ssize_t given,
+                              PyObject *keywords) {
+  static const char *const names[] = {"n"};
+  int64_t n = 1;
+  if (given || keywords) {
+    PyObject *value = NULL;
+    if (ax_arguments("record_token", names, 0, 1, args, given, keywords, &value) < 0) return NULL;
+    if (value) n = count_of(value);
+  }
+  ax_llm *llm = self->llm;
+  if (self->state == AX_OPEN && n >= 1) {
+    int64_t now = ax_monotonic();
+    if (llm->recorded == 0) {
+      llm->first = now;
+    } else {
+      uint32_t *bucket = &llm->buckets[bucket_of((now - llm->last) / n)];
+      uint64_t sum = (uint64_t)*bucket + (uint64_t)n;
+      *bucket = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
+    }
+    llm->last = now;
+    if (llm->recorded < (int64_t)1 << 62) llm->recorded += n;
+  }
+  Py_RETURN_NONE;
+}
+
+static PyObject *set_tokens_input(ax_span *self, PyObject *const *args, Py_ssize_t given,
+                                  PyObject *keywords) {
+  static const char *const names[] = {"count"};
+  PyObject *value;
+  if (ax_arguments("set_tokens_input", names, 1, 1, args, given, keywords, &value) < 0) return NULL;
+  if (self->state != AX_ENDED) self->llm->tokens_in = count_of(value);
+  Py_RETURN_NONE;
+}
+
+static PyObject *set_tokens_output(ax_span *self, PyObject *const *args, Py_ssize_t given,
+                                   PyObject *keywords) {
+  static const char *const names[] = {"count"};
+  PyObject *value;
+  if (ax_arguments("set_tokens_output", names, 1, 1, args, given, keywords, &value) < 0) return NULL;
+  if (self->state != AX_ENDED) self->llm->tokens_out = count_of(value);
+  Py_RETURN_NONE;
+}
+
+static void set_named(ax_span *span, const char *key, PyObject *value) {
+  PyObject *name = PyUnicode_InternFromString(key);
+  if (name) {
+    ax_span_set(span, name, value);
+    Py_DECREF(name);
+  } else {
+    PyErr_Clear();
+  }
+}
+
+static PyObject *set_model(ax_span *self, PyObject *const *args, Py_ssize_t given,
+                           PyObject *keywords) {
+  static const char *const names[] = {"name", "version"};
+  PyObject *values[2] = {NULL, NULL};
+  if (ax_arguments("set_model", names, 1, 2, args, given, keywords, values) < 0) return NULL;
+  set_named(self, "gen_ai.request.model", values[0]);
+  set_named(self, "ai.model.name", values[0]);
+  if (values[1]) set_named(self, "ai.model.version", values[1]);
+  Py_RETURN_NONE;
+}
+
+static PyObject *stream(ax_span *self, PyObject *const *args, Py_ssize_t given,
+                        PyObject *keywords) {
+  static const char *const names[] = {"source", "count"};
+  PyObject *values[2] = {NULL, NULL};
+  if (ax_arguments("stream", names, 1, 2, args, given, keywords, values) < 0) return NULL;
+  PyObject *count = values[1] ? values[1] : Py_None;
+  return PyObject_CallFunctionObjArgs(ax.counted, (PyObject *)self, values[0], count, NULL);
+}
+
+PyMethodDef ax_llm_methods[] = {
+    {"record_token", AX_METHOD(record_token), AX_FAST,
+     "Notes that n output tokens arrived now. The first call sets the time to first token."},
+    {"set_tokens_input", AX_METHOD(set_tokens_input), AX_FAST,
+     "Tokens of the prompt, cached ones included."},
+    {"set_tokens_output", AX_METHOD(set_tokens_output), AX_FAST,
+     "Output tokens as the engine counted them; overrides what record_token counted."},
+    {"set_model", AX_METHOD(set_model), AX_FAST, "Names the model, and its version."},
+    {"stream", AX_METHOD(stream), AX_FAST,
+     "Passes a stream through and records a token, or count(item), per item."},
+    {NULL, NULL, 0, NULL},
+};

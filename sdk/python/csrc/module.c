@@ -1,0 +1,178 @@
+/*
+ * axonize._core: the module. Clock, ids, the ring's life, and draining without the GIL.
+ *
+ * `connect` gets the hooks from the package's Python half once; nothing works before it.
+ */
+#include "span.h"
+
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t ax_monotonic(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t ax_realtime_offset(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - ax_monotonic();
+}
+
+static uint64_t rotate(uint64_t value, int bits) { return value << bits | value >> (64 - bits); }
+
+/* xoshiro256++: 256 bits of state, so that two processes' sequences do not meet. */
+uint64_t ax_random(void) {
+  uint64_t *s = ax.random, result = rotate(s[0] + s[3], 23) + s[0], t = s[1] << 17;
+  s[2] ^= s[0];
+  s[3] ^= s[1];
+  s[1] ^= s[2];
+  s[0] ^= s[3];
+  s[2] ^= t;
+  s[3] = rotate(s[3], 45);
+  return result;
+}
+
+void ax_seed(void) {
+  if (getentropy(ax.random, sizeof ax.random) != 0) {
+    /* No entropy source (a chroot of an old kernel): distinct, if guessable. Ids are no secrets. */
+    for (int i = 0; i < 4; i++) {
+      ax.random[i] = ((uint64_t)ax_monotonic() ^ (uint64_t)getpid() << 32) + 0x9e3779b97f4a7c15u * (i + 1);
+    }
+  }
+  ax.random[0] |= 1;
+}
+
+/* Events count gaps only above 1 ms, so that children never seem to begin before their parents. */
+static void refresh_offset(void) {
+  int64_t offset = ax_realtime_offset(), gap = offset - ax.offset;
+  if (gap > 1000000 || gap < -1000000) ax.offset = offset;
+}
+
+static PyObject *connect_hooks(PyObject *Py_UNUSED(module), PyObject *args) {
+  PyObject **slots[] = {&ax.current,         &ax.context_type,      &ax.key_value, &ax.event,
+                        &ax.exception_event, &ax.exception_message, &ax.type_name, &ax.enter,
+                        &ax.leave,           &ax.counted,           &ax.count};
+  const Py_ssize_t wanted = (Py_ssize_t)(sizeof slots / sizeof *slots);
+  if (PyTuple_GET_SIZE(args) != wanted || !PyContextVar_CheckExact(PyTuple_GET_ITEM(args, 0))) {
+    PyErr_SetString(PyExc_TypeError, "connect() takes the hooks of this version");
+    return NULL;
+  }
+  for (Py_ssize_t i = 0; i < wanted; i++) {
+    Py_XSETREF(*slots[i], Py_NewRef(PyTuple_GET_ITEM(args, i)));
+  }
+  Py_RETURN_NONE;
+}
+
+static int connected(void) {
+  if (ax.current) return 1;
+  PyErr_SetString(PyExc_RuntimeError, "axonize._core is not connected");
+  return 0;
+}
+
+static PyObject *span(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count,
+                      PyObject *keywords) {
+  return connected() ? ax_span_create(args, count, keywords, 0) : NULL;
+}
+
+static PyObject *llm_span(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count,
+                          PyObject *keywords) {
+  return connected() ? ax_span_create(args, count, keywords, 1) : NULL;
+}
+
+static PyObject *enable(PyObject *Py_UNUSED(module), PyObject *args) {
+  unsigned long long bytes, wake_at;
+  PyObject *wake;
+  if (!PyArg_ParseTuple(args, "KKO", &bytes, &wake_at, &wake)) return NULL;
+  if (!ax.ring.data && !ax_ring_open(&ax.ring, bytes)) return PyErr_NoMemory();
+  Py_XSETREF(ax.wake, Py_NewRef(wake));
+  ax.wake_at = wake_at;
+  ax.need_start = ax.enabled = 1;
+  Py_RETURN_NONE;
+}
+
+static PyObject *disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
+  ax.enabled = 0;
+  Py_RETURN_NONE;
+}
+
+static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *args) {
+  unsigned long long spans_max, bytes_max;
+  if (!PyArg_ParseTuple(args, "KK", &spans_max, &bytes_max)) return NULL;
+  refresh_offset();
+  uint64_t pending = ax.ring.data ? ax_ring_pending(&ax.ring) : 0, count = 0;
+  if (!pending || ax.draining) return Py_BuildValue("y#K", "", (Py_ssize_t)0, 0ull);
+  uint64_t used = atomic_load(&ax.ring.head) - atomic_load(&ax.ring.tail);
+  if (bytes_max > 64u << 20) bytes_max = 64u << 20;
+  /* An encoded span is at most 64 bytes longer than its record; at least one always fits. */
+  uint64_t capacity = used + 64 * pending;
+  if (capacity > bytes_max + AX_RECORD_MAX) capacity = bytes_max + AX_RECORD_MAX;
+  PyObject *out = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)capacity);
+  if (!out) return NULL;
+  uint8_t *bytes = (uint8_t *)PyBytes_AS_STRING(out);
+  size_t size;
+  ax.draining = 1;
+  Py_BEGIN_ALLOW_THREADS;
+  size = ax_ring_drain(&ax.ring, bytes, (size_t)capacity, spans_max, &count);
+  Py_END_ALLOW_THREADS;
+  ax.draining = 0;
+  if (_PyBytes_Resize(&out, (Py_ssize_t)size) < 0) return NULL;
+  return Py_BuildValue("NK", out, (unsigned long long)count);
+}
+
+static PyObject *stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
+  unsigned long long pending = ax.ring.data ? ax_ring_pending(&ax.ring) : 0;
+  return Py_BuildValue("{sKsKsKsK}", "recorded", (unsigned long long)ax.ring.produced, "dropped",
+                       (unsigned long long)ax.ring.dropped, "truncated",
+                       (unsigned long long)ax.truncated, "pending", pending);
+}
+
+/* In a forked child: an empty ring (the parent sends what was in it), other ids, no exporter yet. */
+static PyObject *after_fork(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
+  ax_seed();
+  if (ax.ring.data) ax_ring_reset(&ax.ring);
+  ax.draining = 0;
+  ax.truncated = 0;
+  ax.generation++;
+  ax.need_start = 1;
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"connect", connect_hooks, METH_VARARGS, "Sets the hooks of the Python half."},
+    {"span", AX_METHOD(span), AX_FAST,
+     "span(name, *, parent=None, kind=1, **attributes)\n\nA span for a with block."},
+    {"llm_span", AX_METHOD(llm_span), AX_FAST,
+     "llm_span(name, *, model=None, parent=None, kind=1, **attributes)\n\nA span of one model call."},
+    {"enable", enable, METH_VARARGS, "enable(bytes_max, wake_at, wake)"},
+    {"disable", disable, METH_NOARGS, "Stops queueing; what is queued can still be drained."},
+    {"drain", drain, METH_VARARGS, "drain(spans_max, bytes_max) -> (bytes, count)"},
+    {"stats", stats, METH_NOARGS, "Counters since the process began."},
+    {"after_fork", after_fork, METH_NOARGS, "Starts a forked child afresh."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "axonize._core",
+    .m_doc = "The hot path in C; see _pure.py for the same in Python.",
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+PyMODINIT_FUNC PyInit__core(void) {
+  if (PyType_Ready(&AxSpanType) < 0 || PyType_Ready(&AxLlmSpanType) < 0) return NULL;
+  PyObject *module = PyModule_Create(&definition);
+  if (!module) return NULL;
+  ax_seed();
+  ax.offset = ax_realtime_offset();
+  if (PyModule_AddObjectRef(module, "Span", (PyObject *)&AxSpanType) < 0 ||
+      PyModule_AddObjectRef(module, "LlmSpan", (PyObject *)&AxLlmSpanType) < 0 ||
+      PyModule_AddStringConstant(module, "IMPLEMENTATION", "c") < 0) {
+    Py_DECREF(module);
+    return NULL;
+  }
+  return module;
+}

@@ -1,0 +1,141 @@
+/* See ring.h. */
+#include "ring.h"
+
+#include <stdlib.h>
+
+#include "wire.h"
+
+_Static_assert(sizeof(ax_record) == 88, "the header has no holes that would be copied uninitialised");
+
+int ax_ring_open(ax_ring *ring, uint64_t capacity) {
+  uint64_t size = AX_RING_MIN;
+  while (size < capacity && size < AX_RING_MAX) size *= 2;
+  /* Untouched pages cost nothing: the kernel hands them out when they are written. */
+  uint8_t *data = malloc(size);
+  if (!data) return 0;
+  ring->data = data;
+  ring->capacity = size;
+  ax_ring_reset(ring);
+  return 1;
+}
+
+void ax_ring_close(ax_ring *ring) {
+  free(ring->data);
+  ring->data = NULL;
+  ring->capacity = 0;
+}
+
+void ax_ring_reset(ax_ring *ring) {
+  atomic_store(&ring->head, 0);
+  atomic_store(&ring->tail, 0);
+  atomic_store(&ring->consumed, 0);
+  ring->produced = ring->dropped = 0;
+}
+
+int ax_ring_put(ax_ring *ring, ax_record *record, const void *name, const void *state,
+                const void *message, const void *arena) {
+  uint64_t size = sizeof *record + (uint64_t)record->name_size + record->state_size +
+                  record->message_size + record->arena_size;
+  size = (size + 15) & ~(uint64_t)15;
+  uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+  uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+  uint64_t at = head & (ring->capacity - 1), rest = ring->capacity - at;
+  uint64_t skip = size > rest ? rest : 0;
+  if (size > AX_RECORD_MAX || head - tail + skip + size > ring->capacity) {
+    ring->dropped++;
+    return 0;
+  }
+  if (skip) {
+    uint32_t pad[2] = {(uint32_t)rest, 1};
+    memcpy(ring->data + at, pad, sizeof pad);
+    at = 0;
+  }
+  record->size = (uint32_t)size;
+  record->pad = 0;
+  uint8_t *out = ax_put_bytes(ring->data + at, record, sizeof *record);
+  out = ax_put_bytes(out, name, record->name_size);
+  out = ax_put_bytes(out, state, record->state_size);
+  out = ax_put_bytes(out, message, record->message_size);
+  ax_put_bytes(out, arena, record->arena_size);
+  ring->produced++;
+  atomic_store_explicit(&ring->head, head + skip + size, memory_order_release);
+  return 1;
+}
+
+static uint32_t status_size(const ax_record *record) {
+  if (!record->status) return 0;
+  return (record->message_size ? ax_field_size(record->message_size) : 0) + 2;
+}
+
+static uint32_t span_size(const ax_record *record) {
+  uint32_t size = 18 + 10 + (record->has_parent ? 10 : 0);
+  if (record->state_size) size += ax_field_size(record->state_size);
+  size += ax_field_size(record->name_size) + 2 + 9 + 9 + record->arena_size;
+  if (record->dropped_attributes) size += 1 + ax_varint_size(record->dropped_attributes);
+  if (record->dropped_events) size += 1 + ax_varint_size(record->dropped_events);
+  if (record->status) size += ax_field_size(status_size(record));
+  return size + 6;
+}
+
+static uint8_t *put_span(uint8_t *out, const ax_record *record, const uint8_t *body) {
+  const uint8_t *name = body, *state = name + record->name_size;
+  const uint8_t *message = state + record->state_size, *arena = message + record->message_size;
+  out = ax_put_field(out, 0x0a, record->trace, 16);
+  out = ax_put_field(out, 0x12, record->id, 8);
+  if (record->state_size) out = ax_put_field(out, 0x1a, state, record->state_size);
+  if (record->has_parent) out = ax_put_field(out, 0x22, record->parent, 8);
+  out = ax_put_field(out, 0x2a, name, record->name_size);
+  *out++ = 0x30;
+  *out++ = record->kind;
+  *out++ = 0x39;
+  out = ax_put_fixed64(out, (uint64_t)record->start);
+  *out++ = 0x41;
+  out = ax_put_fixed64(out, (uint64_t)record->end);
+  out = ax_put_bytes(out, arena, record->arena_size);
+  if (record->dropped_attributes) {
+    *out++ = 0x50;
+    out = ax_put_varint(out, record->dropped_attributes);
+  }
+  if (record->dropped_events) {
+    *out++ = 0x60;
+    out = ax_put_varint(out, record->dropped_events);
+  }
+  if (record->status) {
+    *out++ = 0x7a;
+    out = ax_put_varint(out, status_size(record));
+    if (record->message_size) out = ax_put_field(out, 0x12, message, record->message_size);
+    *out++ = 0x18;
+    *out++ = record->status;
+  }
+  /* Field 16: sampled, and whether the parent is known to be remote. */
+  *out++ = 0x85;
+  *out++ = 0x01;
+  return ax_put_fixed32(out, record->remote ? 0x301 : 0x101);
+}
+
+size_t ax_ring_drain(ax_ring *ring, uint8_t *out, size_t capacity, uint64_t spans_max,
+                     uint64_t *count) {
+  uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
+  uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+  uint8_t *at = out;
+  *count = 0;
+  while (tail != head && *count < spans_max) {
+    const uint8_t *place = ring->data + (tail & (ring->capacity - 1));
+    uint32_t lead[2];
+    memcpy(lead, place, sizeof lead);
+    if (!lead[1]) {
+      ax_record record;
+      memcpy(&record, place, sizeof record);
+      uint32_t size = span_size(&record);
+      if (ax_field_size(size) > capacity - (size_t)(at - out)) break;
+      *at++ = 0x12;
+      at = ax_put_varint(at, size);
+      at = put_span(at, &record, place + sizeof record);
+      ++*count;
+    }
+    tail += lead[0];
+  }
+  atomic_store_explicit(&ring->tail, tail, memory_order_release);
+  atomic_fetch_add_explicit(&ring->consumed, *count, memory_order_relaxed);
+  return (size_t)(at - out);
+}

@@ -1,0 +1,77 @@
+/*
+ * Span objects and the state that they share with the module. Everything here runs under the GIL.
+ *
+ * Spans hold no cycles and are not tracked by the collector. Python code (hooks) is called only off
+ * the hot path: odd values, events, exceptions, spans inside generators.
+ */
+#ifndef AXONIZE_SPAN_H
+#define AXONIZE_SPAN_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "arena.h"
+#include "ring.h"
+
+#define AX_BUCKETS 104
+
+typedef struct {
+  int64_t first, last, recorded, tokens_in, tokens_out; /* counts: -1 = not given */
+  uint32_t buckets[AX_BUCKETS];
+} ax_llm;
+
+/* CLOSING: ending, while hooks still add to it. */
+enum { AX_NEW, AX_OPEN, AX_CLOSING, AX_ENDED };
+
+typedef struct {
+  PyObject_HEAD
+  PyObject *name, *parent, *restore, *frame, *trace_state, *message;
+  int64_t start, end; /* monotonic ns */
+  uint64_t gpus, generation;
+  uint8_t trace[16], id[8], parent_id[8];
+  uint8_t state, kind, status, has_parent, remote;
+  ax_llm *llm; /* only in LlmSpan */
+  ax_arena arena;
+} ax_span;
+
+typedef struct {
+  /* Hooks into the package's Python half, set by connect(). */
+  PyObject *current, *context_type, *key_value, *event, *exception_event, *exception_message,
+      *type_name, *enter, *leave, *counted, *count;
+  PyObject *wake;
+  ax_ring ring;
+  int enabled, need_start, draining;
+  uint64_t wake_at, generation, truncated;
+  int64_t offset; /* realtime - monotonic */
+  uint64_t random[4];
+} ax_state;
+
+extern ax_state ax;
+extern PyTypeObject AxSpanType, AxLlmSpanType;
+
+#define ax_is_span(object) (Py_TYPE(object) == &AxSpanType || Py_TYPE(object) == &AxLlmSpanType)
+
+int64_t ax_monotonic(void);
+int64_t ax_realtime_offset(void);
+uint64_t ax_random(void);
+void ax_seed(void);
+
+/* A new span; takes attributes from keywords. `llm` chooses the type. */
+PyObject *ax_span_create(PyObject *const *args, Py_ssize_t count, PyObject *keywords, int llm);
+
+/* Puts positional and keyword arguments in order. -1 with TypeError, as a Python function would. */
+int ax_arguments(const char *function, const char *const *names, int required, int most,
+                 PyObject *const *args, Py_ssize_t count, PyObject *keywords, PyObject **out);
+
+/* Hot-path parts that both files of the type use. */
+void ax_span_set(ax_span *span, PyObject *key, PyObject *value);
+void ax_span_event(ax_span *span, PyObject *encoded);
+void ax_span_finish(ax_span *span, PyObject *error);
+void ax_span_begin(ax_span *span);
+void ax_llm_derive(ax_span *span);
+extern PyMethodDef ax_llm_methods[];
+
+#define AX_METHOD(function) ((PyCFunction)(void (*)(void))(function))
+#define AX_FAST (METH_FASTCALL | METH_KEYWORDS)
+
+#endif

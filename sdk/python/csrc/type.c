@@ -1,0 +1,439 @@
+/* The Python types Span and LlmSpan: construction, context manager, methods, attributes. */
+#include "span.h"
+
+#define SPARE_MAX 256 /* spans kept for reuse: 256 x 0.7 KB */
+
+static ax_span *spare;
+static int spares;
+
+/* What a `with` block in a generator has as code flags; 0 where nothing is known. */
+static int caller_flags(void) {
+  int flags = 0;
+#if PY_VERSION_HEX >= 0x030C0000
+#if PY_VERSION_HEX >= 0x030D0000
+  struct _PyInterpreterFrame *frame = PyThreadState_Get()->current_frame;
+#else
+  struct _PyInterpreterFrame *frame = PyThreadState_Get()->cframe->current_frame;
+#endif
+  PyObject *code = frame ? PyUnstable_InterpreterFrame_GetCode(frame) : NULL;
+  if (code && PyCode_Check(code)) flags = ((PyCodeObject *)code)->co_flags;
+  Py_XDECREF(code);
+#else
+  PyFrameObject *frame = PyEval_GetFrame();
+  if (frame) {
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    flags = code->co_flags;
+    Py_DECREF(code);
+  }
+#endif
+  return flags;
+}
+
+int ax_arguments(const char *function, const char *const *names, int required, int most,
+                 PyObject *const *args, Py_ssize_t count, PyObject *keywords, PyObject **out) {
+  if (count > most) {
+    PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments", function, most);
+    return -1;
+  }
+  for (Py_ssize_t i = 0; i < count; i++) out[i] = args[i];
+  for (int i = (int)count; i < most; i++) out[i] = NULL;
+  Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+  for (Py_ssize_t i = 0; i < named; i++) {
+    PyObject *key = PyTuple_GET_ITEM(keywords, i);
+    int slot = 0;
+    while (slot < most && PyUnicode_CompareWithASCIIString(key, names[slot]) != 0) slot++;
+    if (slot == most || out[slot]) {
+      PyErr_Format(PyExc_TypeError, "%s() got an unexpected argument '%U'", function, key);
+      return -1;
+    }
+    out[slot] = args[count + i];
+  }
+  for (int i = 0; i < required; i++) {
+    if (!out[i]) {
+      PyErr_Format(PyExc_TypeError, "%s() misses argument '%s'", function, names[i]);
+      return -1;
+    }
+  }
+  return 0;
+}
+
+static ax_span *allocate(int llm) {
+  PyTypeObject *type = llm ? &AxLlmSpanType : &AxSpanType;
+  ax_span *span = spare;
+  if (span) {
+    spare = (ax_span *)span->name;
+    spares--;
+    PyObject_Init((PyObject *)span, type);
+  } else {
+    span = PyObject_New(ax_span, type);
+    if (!span) return NULL;
+  }
+  span->name = span->parent = span->restore = span->frame = NULL;
+  span->trace_state = span->message = NULL;
+  span->gpus = 0;
+  span->state = AX_NEW;
+  span->kind = 1;
+  span->status = span->has_parent = span->remote = 0;
+  span->llm = NULL;
+  ax_arena_init(&span->arena);
+  if (llm) {
+    span->llm = PyMem_Calloc(1, sizeof(ax_llm));
+    if (!span->llm) {
+      Py_DECREF(span);
+      return (ax_span *)PyErr_NoMemory();
+    }
+    span->llm->tokens_in = span->llm->tokens_out = -1;
+  }
+  return span;
+}
+
+static void take_keyword(ax_span *span, PyObject *key, PyObject *value, PyObject **model) {
+  Py_ssize_t length = PyUnicode_GET_LENGTH(key);
+  if (length == 6 && PyUnicode_CompareWithASCIIString(key, "parent") == 0) {
+    Py_XSETREF(span->parent, value == Py_None ? NULL : Py_NewRef(value));
+  } else if (length == 4 && PyUnicode_CompareWithASCIIString(key, "kind") == 0) {
+    long kind = PyLong_Check(value) ? PyLong_AsLong(value) : 1;
+    if (PyErr_Occurred()) PyErr_Clear();
+    span->kind = kind >= 0 && kind <= 5 ? (uint8_t)kind : 1;
+  } else if (span->llm && length == 5 && PyUnicode_CompareWithASCIIString(key, "model") == 0) {
+    *model = value;
+  } else {
+    ax_span_set(span, key, value);
+  }
+}
+
+PyObject *ax_span_create(PyObject *const *args, Py_ssize_t count, PyObject *keywords, int llm) {
+  Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+  PyObject *name = count == 1 ? args[0] : NULL, *model = NULL;
+  Py_ssize_t name_at = -1;
+  if (count == 0) {
+    for (Py_ssize_t i = 0; i < named && !name; i++) {
+      if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, i), "name") == 0) {
+        name = args[i];
+        name_at = i;
+      }
+    }
+  }
+  if (!name) {
+    PyErr_SetString(PyExc_TypeError, llm ? "llm_span() takes one positional argument, the name"
+                                         : "span() takes one positional argument, the name");
+    return NULL;
+  }
+  ax_span *span = allocate(llm);
+  if (!span) return NULL;
+  span->name = PyUnicode_CheckExact(name) ? Py_NewRef(name) : PyObject_Str(name);
+  if (!span->name) {
+    PyErr_Clear();
+    span->name = PyUnicode_FromString(Py_TYPE(name)->tp_name);
+    if (!span->name) {
+      Py_DECREF(span);
+      return NULL;
+    }
+  }
+  for (Py_ssize_t i = 0; i < named; i++) {
+    if (i != name_at) take_keyword(span, PyTuple_GET_ITEM(keywords, i), args[count + i], &model);
+  }
+  if (model && model != Py_None) {
+    PyObject *done = PyObject_CallMethod((PyObject *)span, "set_model", "O", model);
+    if (!done) PyErr_Clear();
+    Py_XDECREF(done);
+  }
+  return (PyObject *)span;
+}
+
+static void span_dealloc(ax_span *self) {
+  /* Spans left open hold each other in a row: unlinked in a loop, a long row must not recurse. */
+  PyObject *next = self->restore;
+  self->restore = NULL;
+  while (next && ax_is_span(next) && Py_REFCNT(next) == 1) {
+    PyObject *after = ((ax_span *)next)->restore;
+    ((ax_span *)next)->restore = NULL;
+    Py_DECREF(next);
+    next = after;
+  }
+  Py_XDECREF(next);
+  Py_CLEAR(self->parent);
+  Py_CLEAR(self->frame);
+  Py_CLEAR(self->trace_state);
+  Py_CLEAR(self->message);
+  Py_CLEAR(self->name);
+  ax_arena_free(&self->arena);
+  PyMem_Free(self->llm);
+  self->llm = NULL;
+  if (spares < SPARE_MAX) {
+    self->name = (PyObject *)spare;
+    spare = self;
+    spares++;
+  } else {
+    PyObject_Free(self);
+  }
+}
+
+static void set_current(PyObject *value) {
+  PyObject *token = PyContextVar_Set(ax.current, value ? value : Py_None);
+  if (!token) PyErr_Clear();
+  Py_XDECREF(token);
+}
+
+static PyObject *span_enter(ax_span *self, PyObject *Py_UNUSED(unused)) {
+  if (self->state != AX_NEW) return Py_NewRef(self);
+  ax_span_begin(self);
+  if (caller_flags() & (CO_GENERATOR | CO_ASYNC_GENERATOR)) {
+    PyObject *frame = (PyObject *)PyEval_GetFrame();
+    PyObject *state =
+        frame ? PyObject_CallFunctionObjArgs(ax.enter, (PyObject *)self, frame, NULL) : NULL;
+    if (!state) PyErr_Clear();
+    if (state && state != Py_None) {
+      self->frame = state;
+      return Py_NewRef(self);
+    }
+    Py_XDECREF(state);
+  }
+  PyObject *before = NULL;
+  if (PyContextVar_Get(ax.current, NULL, &before) < 0) PyErr_Clear();
+  self->restore = before;
+  set_current((PyObject *)self);
+  return Py_NewRef(self);
+}
+
+/* Spans opened later in this context must not restore to a span that has ended. */
+static void splice(ax_span *self, PyObject *current) {
+  for (int i = 0; i < 64 && current && ax_is_span(current); i++) {
+    ax_span *above = (ax_span *)current;
+    if (above->restore == (PyObject *)self) {
+      above->restore = Py_XNewRef(self->restore);
+      Py_DECREF(self);
+      return;
+    }
+    current = above->restore;
+  }
+}
+
+static void leave(ax_span *self) {
+  if (self->frame) {
+    PyObject *state = self->frame;
+    self->frame = NULL;
+    PyObject *done = PyObject_CallFunctionObjArgs(ax.leave, (PyObject *)self, state, NULL);
+    if (!done) PyErr_Clear();
+    Py_XDECREF(done);
+    Py_DECREF(state);
+    return;
+  }
+  PyObject *current = NULL;
+  if (PyContextVar_Get(ax.current, NULL, &current) < 0) PyErr_Clear();
+  if (current == (PyObject *)self) set_current(self->restore);
+  else splice(self, current);
+  Py_XDECREF(current);
+  Py_CLEAR(self->restore);
+}
+
+static PyObject *span_exit(ax_span *self, PyObject *const *args, Py_ssize_t count) {
+  if (count != 3) {
+    PyErr_SetString(PyExc_TypeError, "__exit__() takes three arguments");
+    return NULL;
+  }
+  if (self->state != AX_OPEN) Py_RETURN_NONE;
+  leave(self);
+  ax_span_finish(self, args[1]);
+  Py_RETURN_NONE;
+}
+
+static PyObject *begin_method(ax_span *self, PyObject *Py_UNUSED(unused)) {
+  if (self->state == AX_NEW) ax_span_begin(self);
+  Py_RETURN_NONE;
+}
+
+static PyObject *finish_method(ax_span *self, PyObject *const *args, Py_ssize_t count) {
+  ax_span_finish(self, count > 0 ? args[0] : NULL);
+  Py_RETURN_NONE;
+}
+
+static PyObject *set_attribute(ax_span *self, PyObject *const *args, Py_ssize_t count,
+                               PyObject *keywords) {
+  static const char *const names[] = {"key", "value"};
+  PyObject *values[2];
+  if (count == 2 && !keywords) {
+    ax_span_set(self, args[0], args[1]);
+    Py_RETURN_NONE;
+  }
+  if (ax_arguments("set_attribute", names, 2, 2, args, count, keywords, values) < 0) return NULL;
+  ax_span_set(self, values[0], values[1]);
+  Py_RETURN_NONE;
+}
+
+/* Ordinal of "cuda:3", "3", "cuda" or 3; -1 for anything else. */
+static long ordinal_of(PyObject *device) {
+  if (PyLong_CheckExact(device)) {
+    int overflow;
+    long number = PyLong_AsLongAndOverflow(device, &overflow);
+    return overflow ? -1 : number;
+  }
+  if (!PyUnicode_Check(device)) return -1;
+  if (PyUnicode_CompareWithASCIIString(device, "cuda") == 0) return 0;
+  Py_ssize_t length = PyUnicode_GET_LENGTH(device), at = 0;
+  static const char prefix[] = "cuda:";
+  while (at < 5 && at < length && PyUnicode_READ_CHAR(device, at) == (Py_UCS4)prefix[at]) at++;
+  if (at != 5) at = 0;
+  if (length - at < 1 || length - at > 3) return -1;
+  long number = 0;
+  for (; at < length; at++) {
+    Py_UCS4 letter = PyUnicode_READ_CHAR(device, at);
+    if (letter < '0' || letter > '9') return -1;
+    number = number * 10 + (long)(letter - '0');
+  }
+  return number;
+}
+
+static void add_gpu(ax_span *self, PyObject *device) {
+  long ordinal = ordinal_of(device);
+  if (ordinal >= 0 && ordinal < 64) self->gpus |= (uint64_t)1 << ordinal;
+}
+
+static PyObject *set_gpus(ax_span *self, PyObject *const *args, Py_ssize_t count,
+                          PyObject *keywords) {
+  static const char *const names[] = {"devices"};
+  PyObject *devices;
+  if (ax_arguments("set_gpus", names, 1, 1, args, count, keywords, &devices) < 0) return NULL;
+  if (self->state == AX_ENDED) Py_RETURN_NONE;
+  if (PyUnicode_Check(devices) || PyLong_Check(devices)) {
+    add_gpu(self, devices);
+    Py_RETURN_NONE;
+  }
+  PyObject *list = PySequence_List(devices);
+  for (Py_ssize_t i = 0; list && i < PyList_GET_SIZE(list); i++) {
+    add_gpu(self, PyList_GET_ITEM(list, i));
+  }
+  if (!list) PyErr_Clear();
+  Py_XDECREF(list);
+  Py_RETURN_NONE;
+}
+
+static PyObject *set_status(ax_span *self, PyObject *const *args, Py_ssize_t count,
+                            PyObject *keywords) {
+  static const char *const names[] = {"status", "description"};
+  PyObject *values[2];
+  if (ax_arguments("set_status", names, 1, 2, args, count, keywords, values) < 0) return NULL;
+  long status = PyLong_Check(values[0]) ? PyLong_AsLong(values[0]) : -1;
+  if (PyErr_Occurred()) PyErr_Clear();
+  if (self->state == AX_ENDED || status < 0 || status > 2) Py_RETURN_NONE;
+  PyObject *text = values[1] && values[1] != Py_None ? PyObject_Str(values[1]) : NULL;
+  if (PyErr_Occurred()) PyErr_Clear();
+  self->status = (uint8_t)status;
+  Py_XSETREF(self->message, text);
+  Py_RETURN_NONE;
+}
+
+static PyObject *record_exception(ax_span *self, PyObject *const *args, Py_ssize_t count,
+                                  PyObject *keywords) {
+  static const char *const names[] = {"error"};
+  PyObject *error;
+  if (ax_arguments("record_exception", names, 1, 1, args, count, keywords, &error) < 0) return NULL;
+  if (self->state == AX_ENDED) Py_RETURN_NONE;
+  PyObject *when = PyLong_FromLongLong(ax_monotonic() + ax.offset);
+  PyObject *event =
+      when ? PyObject_CallFunctionObjArgs(ax.exception_event, error, when, NULL) : NULL;
+  if (self->state != AX_ENDED) ax_span_event(self, event);
+  PyErr_Clear();
+  Py_XDECREF(event);
+  Py_XDECREF(when);
+  Py_RETURN_NONE;
+}
+
+static PyObject *add_event(ax_span *self, PyObject *const *args, Py_ssize_t count,
+                           PyObject *keywords) {
+  static const char *const names[] = {"name", "attributes"};
+  PyObject *values[2];
+  if (ax_arguments("add_event", names, 1, 2, args, count, keywords, values) < 0) return NULL;
+  if (self->state == AX_ENDED) Py_RETURN_NONE;
+  PyObject *attributes = values[1] ? values[1] : Py_None;
+  PyObject *when = PyLong_FromLongLong(ax_monotonic() + ax.offset);
+  PyObject *event =
+      when ? PyObject_CallFunctionObjArgs(ax.event, values[0], when, attributes, NULL) : NULL;
+  if (self->state != AX_ENDED) ax_span_event(self, event);
+  PyErr_Clear();
+  Py_XDECREF(event);
+  Py_XDECREF(when);
+  Py_RETURN_NONE;
+}
+
+static PyObject *hex_of(const ax_span *self, const uint8_t *bytes, int size) {
+  static const char digits[] = "0123456789abcdef";
+  char text[32];
+  if (self->state == AX_NEW) return PyUnicode_FromString("");
+  for (int i = 0; i < size; i++) {
+    text[2 * i] = digits[bytes[i] >> 4];
+    text[2 * i + 1] = digits[bytes[i] & 15];
+  }
+  return PyUnicode_FromStringAndSize(text, 2 * size);
+}
+
+static PyObject *get_trace_id(ax_span *self, void *Py_UNUSED(closure)) {
+  return hex_of(self, self->trace, 16);
+}
+
+static PyObject *get_span_id(ax_span *self, void *Py_UNUSED(closure)) {
+  return hex_of(self, self->id, 8);
+}
+
+static PyObject *get_trace_state(ax_span *self, void *Py_UNUSED(closure)) {
+  return self->trace_state ? Py_NewRef(self->trace_state) : PyUnicode_FromString("");
+}
+
+static PyObject *get_name(ax_span *self, void *Py_UNUSED(closure)) { return Py_NewRef(self->name); }
+
+static PyObject *span_repr(ax_span *self) {
+  PyObject *trace = get_trace_id(self, NULL), *id = get_span_id(self, NULL), *text = NULL;
+  if (trace && id) {
+    text = PyUnicode_FromFormat("<%s %R %U/%U>", self->llm ? "LlmSpan" : "Span", self->name, trace, id);
+  }
+  Py_XDECREF(trace);
+  Py_XDECREF(id);
+  return text;
+}
+
+static PyMethodDef methods[] = {
+    {"__enter__", AX_METHOD(span_enter), METH_NOARGS, NULL},
+    {"__exit__", AX_METHOD(span_exit), METH_FASTCALL, NULL},
+    {"_begin", AX_METHOD(begin_method), METH_NOARGS, NULL},
+    {"_finish", AX_METHOD(finish_method), METH_FASTCALL, NULL},
+    {"set_attribute", AX_METHOD(set_attribute), AX_FAST,
+     "Sets one attribute; a second value for a key replaces the first. None is ignored."},
+    {"set_gpus", AX_METHOD(set_gpus), AX_FAST,
+     "Names the devices that this span used, as cuda:0 or 0: the process's own numbering."},
+    {"set_status", AX_METHOD(set_status), AX_FAST,
+     "Sets the outcome. An exception that leaves the span sets ERROR whatever was set."},
+    {"record_exception", AX_METHOD(record_exception), AX_FAST,
+     "Adds an exception as an event; does not change the status."},
+    {"add_event", AX_METHOD(add_event), AX_FAST, "Adds a named moment with attributes."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef attributes[] = {
+    {"name", (getter)get_name, NULL, "Name of the operation.", NULL},
+    {"trace_id", (getter)get_trace_id, NULL, "32 hex digits, empty before the span begins.", NULL},
+    {"span_id", (getter)get_span_id, NULL, "16 hex digits, empty before the span begins.", NULL},
+    {"trace_state", (getter)get_trace_state, NULL, "W3C tracestate of the trace.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyTypeObject AxSpanType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "axonize.Span",
+    .tp_doc = "One timed operation. Use it as a context manager; every method is safe in any state.",
+    .tp_basicsize = sizeof(ax_span),
+    .tp_dealloc = (destructor)span_dealloc,
+    .tp_repr = (reprfunc)span_repr,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_methods = methods,
+    .tp_getset = attributes,
+};
+
+PyTypeObject AxLlmSpanType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "axonize.LlmSpan",
+    .tp_doc = "A span of one model call: counts tokens, and derives TTFT and tokens per second.",
+    .tp_basicsize = sizeof(ax_span),
+    .tp_base = &AxSpanType,
+    .tp_dealloc = (destructor)span_dealloc,
+    .tp_repr = (reprfunc)span_repr,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_methods = ax_llm_methods,
+};
