@@ -40,10 +40,19 @@ test("SIGTERM stops in order and exits 0", async () => {
 
 test("a second Ctrl-C exits at once", async () => {
   const { code } = await run(
-    `return { stop: () => { console.log("stopping"); return new Promise(() => {}); } };`,
+    `return { stop: () => { setTimeout(() => console.log("stopping"), 300); return new Promise(() => {}); } };`,
     ["SIGINT", "SIGINT"],
   );
   assert.equal(code, 130);
+});
+
+test("a signal that npm forwards once more is no second Ctrl-C", async () => {
+  const { code, output } = await run(
+    `return { stop: async () => { console.log("stopping"); await new Promise((r) => setTimeout(r, 500)); console.log("stopped"); } };`,
+    ["SIGINT", "SIGINT"],
+  );
+  assert.equal(code, 0);
+  assert.match(output, /stopped/);
 });
 
 test("a stop that hangs is cut off by its budget", async () => {

@@ -6,6 +6,9 @@
  */
 import { errorMessage, StartError } from "./error.ts";
 
+/** Nobody presses Ctrl-C twice on purpose in this time. */
+const sameSignalMs = 200;
+
 export interface Running {
   /** Finishes what is in flight and releases everything. */
   stop(): Promise<void>;
@@ -20,9 +23,15 @@ export async function runProcess(options: {
   let running: Running | undefined;
   let stopping = false;
   const exitNow = (signal: NodeJS.Signals): never => process.exit(signal === "SIGINT" ? 130 : 143);
+  let firstSignalAt = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (stopping) exitNow(signal);
+    if (stopping) {
+      // One Ctrl-C under npm arrives twice: from the terminal and forwarded by npm.
+      if (performance.now() - firstSignalAt < sameSignalMs) return;
+      exitNow(signal);
+    }
     stopping = true;
+    firstSignalAt = performance.now();
     abort.abort(new Error(`stopped by ${signal}`));
     const timer = setTimeout(() => {
       process.stderr.write(

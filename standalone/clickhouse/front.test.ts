@@ -8,12 +8,7 @@ import { text } from "node:stream/consumers";
 import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import {
-  ClickHouseError,
-  ClickHouseLogLevel,
-  createClient,
-  type ClickHouseSettings,
-} from "@clickhouse/client";
+import { ClickHouseError, ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import { useStores } from "../../test/support/stores.ts";
 
 const stores = await useStores();

@@ -1,0 +1,173 @@
+/**
+ * Standalone's composition root: data directory, log, stores, access, ingest and dashboard in one
+ * process, opened in this order and closed in the reverse one within the stop budget.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { createAccess } from "@axonize/core/runtime/access";
+import type { Clock } from "@axonize/core/runtime/clock";
+import { isLoopback } from "@axonize/core/runtime/config";
+import type { Running } from "@axonize/core/runtime/lifecycle";
+import type { Log } from "@axonize/core/runtime/log";
+import { createRegistry } from "@axonize/core/runtime/metrics";
+import { createDashboard } from "../dashboard/api/app.ts";
+import { createIngest } from "../ingest/app.ts";
+import { readAdminKey } from "./admin-key.ts";
+import { banner, createProgress, type BannerFacts, type Output } from "./banner.ts";
+import type { StandaloneConfig } from "./config.ts";
+import { openDataDir } from "./data-dir.ts";
+import { createFileLog } from "./log-file.ts";
+import { addressOf, checkListeners, type Listener } from "./ports.ts";
+import { openStores, type OpenStores } from "./stores.ts";
+
+export interface StandaloneOptions {
+  config: StandaloneConfig;
+  version: string;
+  /** Migrate the stores and return, without serving. */
+  migrateOnly: boolean;
+  signal: AbortSignal;
+  output: Output;
+  clock: Clock;
+}
+
+export async function startStandalone(options: StandaloneOptions): Promise<Running> {
+  const { config, signal, output, clock, version } = options;
+  const startedMs = clock.monotonic();
+  const progress = createProgress(output);
+  await using opening = new AsyncDisposableStack();
+
+  const dataDir = opening.use(await openDataDir(config.AXONIZE_DATA_DIR));
+  const { log, file: logFile } = opening.use(
+    await createFileLog({
+      dataDir: dataDir.path,
+      level: config.AXONIZE_LOG_LEVEL,
+      say: (line) => progress.say(line),
+      now: () => clock.now(),
+    }),
+  );
+  if (!options.migrateOnly) await checkListeners(listeners(config));
+  const adminKey = await readAdminKey(dataDir.path, config.AXONIZE_ADMIN_KEY);
+
+  progress.step(dataDir.fresh ? "Creating the stores …" : "Opening the stores …");
+  const stores = opening.use(
+    await openStores(
+      { log, clock },
+      {
+        dataDir: dataDir.path,
+        clickhouseUrl: config.AXONIZE_CLICKHOUSE_URL,
+        clickhouseCluster: config.AXONIZE_CLICKHOUSE_CLUSTER,
+        postgresUrl: config.AXONIZE_POSTGRES_URL,
+        signal,
+      },
+    ),
+  );
+  if (options.migrateOnly) {
+    progress.say(`The tables are up to date: ${stores.clickhouseName}, ${stores.postgresName}.`);
+  } else {
+    progress.step("Starting the receivers and the dashboard …");
+    signal.throwIfAborted();
+    const served = await serve(opening, {
+      config,
+      version,
+      stores,
+      clock,
+      log,
+      adminKey: adminKey.key,
+    });
+    progress.done();
+    const startMs = clock.monotonic() - startedMs;
+    log.info({ event: "standalone.ready", version, startMs });
+    const facts = { ...served, version, startMs, logFile, adminKeyFile: adminKey.file };
+    output.write(banner({ ...facts, dataDir: dataDir.path, fresh: dataDir.fresh }, output.color));
+  }
+  const closing = opening.move();
+  return {
+    stop: async () => {
+      if (!options.migrateOnly) progress.say("Stopping: finishing what is in flight …");
+      await closing.disposeAsync();
+    },
+  };
+}
+
+type Served = Pick<
+  BannerFacts,
+  "grpc" | "http" | "dashboard" | "clickhouse" | "postgres" | "keyNeeded" | "web"
+>;
+
+/** Everything that listens. What is opened goes onto `opening`, to be closed in reverse order. */
+async function serve(
+  opening: AsyncDisposableStack,
+  options: {
+    config: StandaloneConfig;
+    version: string;
+    stores: OpenStores;
+    clock: Clock;
+    log: Log;
+    adminKey: string;
+  },
+): Promise<Served> {
+  const { config, stores, clock, log, version } = options;
+  const { clickhouse, sql } = stores;
+  const registry = createRegistry();
+  const keyless = listeners(config).some(({ listen }) => isLoopback(listen.host));
+  const access = opening.use(
+    await createAccess(
+      { sql, clock, log },
+      { adminKey: options.adminKey, loopbackTenant: keyless ? "default" : undefined },
+    ),
+  );
+  const deps = { clickhouse, sql, access, clock, log, registry };
+  const receivers = [config.AXONIZE_OTLP_GRPC_LISTEN, config.AXONIZE_OTLP_HTTP_LISTEN];
+  const keylessIngest = receivers.every(({ host }) => isLoopback(host));
+  const ingest = opening.use(
+    await createIngest(deps, {
+      grpcListen: config.AXONIZE_OTLP_GRPC_LISTEN,
+      httpListen: config.AXONIZE_OTLP_HTTP_LISTEN,
+      keylessLoopback: keylessIngest,
+      version,
+      instance: "standalone",
+    }),
+  );
+  const webRoot = join(import.meta.dirname, "../dashboard/web/dist");
+  const web = existsSync(join(webRoot, "index.html"));
+  const dashboard = opening.use(
+    await createDashboard(deps, {
+      listen: config.AXONIZE_HTTP_LISTEN,
+      mode: "standalone",
+      keylessLoopback: isLoopback(config.AXONIZE_HTTP_LISTEN.host),
+      otlpGrpcEndpoint: addressOf(ingest.grpcAddress),
+      otlpHttpEndpoint: `http://${addressOf(ingest.httpAddress)}`,
+      webRoot: web ? webRoot : undefined,
+      version,
+    }),
+  );
+  return {
+    grpc: ingest.grpcAddress,
+    http: ingest.httpAddress,
+    dashboard: dashboard.address,
+    clickhouse: stores.clickhouseName,
+    postgres: stores.postgresName,
+    keyNeeded: !keylessIngest,
+    web,
+  };
+}
+
+function listeners(config: StandaloneConfig): Listener[] {
+  return [
+    {
+      purpose: "the dashboard",
+      variable: "AXONIZE_HTTP_LISTEN",
+      listen: config.AXONIZE_HTTP_LISTEN,
+    },
+    {
+      purpose: "OTLP over gRPC",
+      variable: "AXONIZE_OTLP_GRPC_LISTEN",
+      listen: config.AXONIZE_OTLP_GRPC_LISTEN,
+    },
+    {
+      purpose: "OTLP over HTTP",
+      variable: "AXONIZE_OTLP_HTTP_LISTEN",
+      listen: config.AXONIZE_OTLP_HTTP_LISTEN,
+    },
+  ];
+}

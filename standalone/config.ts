@@ -1,0 +1,51 @@
+/**
+ * Standalone's configuration: its own variables and those of ingest and the dashboard, all with
+ * defaults, so that `npm start` needs none.
+ */
+import * as z from "zod";
+import { Listen } from "@axonize/core/runtime/config";
+
+export const StandaloneConfig = z.object({
+  AXONIZE_DATA_DIR: z
+    .string()
+    .default(".axonize")
+    .describe("Folder of all data: stores, admin key, log. Relative to the working folder."),
+  AXONIZE_OTLP_GRPC_LISTEN: Listen.prefault("127.0.0.1:4317").describe(
+    "Where OTLP over gRPC is received. Beyond loopback, a key is needed.",
+  ),
+  AXONIZE_OTLP_HTTP_LISTEN: Listen.prefault("127.0.0.1:4318").describe(
+    "Where OTLP over HTTP (protobuf and JSON) is received. Beyond loopback, a key is needed.",
+  ),
+  AXONIZE_HTTP_LISTEN: Listen.prefault("127.0.0.1:3000").describe(
+    "Where the dashboard and its API are served. Beyond loopback, a key is needed.",
+  ),
+  AXONIZE_CLICKHOUSE_URL: z
+    .url({ protocol: /^https?$/, error: "must be http(s)://user:password@host:port/database" })
+    .optional()
+    .meta({ secret: false })
+    .describe("A ClickHouse server to use instead of the embedded engine."),
+  AXONIZE_CLICKHOUSE_CLUSTER: z
+    .string()
+    .optional()
+    .describe("Name of the cluster (ON CLUSTER) on which migrations create replicated tables."),
+  AXONIZE_POSTGRES_URL: z
+    .url({
+      protocol: /^postgres(ql)?$/,
+      error: "must be postgres://user:password@host:port/database",
+    })
+    .optional()
+    .describe("A PostgreSQL server to use instead of the embedded one."),
+  AXONIZE_ADMIN_KEY: z
+    .string()
+    .min(24, "must have at least 24 characters")
+    .optional()
+    .meta({ secret: true })
+    .describe(
+      "Key of the admin routes. Default: made at the first start, in <data dir>/admin-key.",
+    ),
+  AXONIZE_LOG_LEVEL: z
+    .enum(["debug", "info", "warn", "error", "silent"])
+    .default("info")
+    .describe("Least level that is written to <data dir>/logs/axonize.log."),
+});
+export type StandaloneConfig = z.infer<typeof StandaloneConfig>;
