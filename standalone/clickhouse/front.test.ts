@@ -1,62 +1,25 @@
 /** The embedded engine through the real @clickhouse/client, as it would speak to a server. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { get } from "node:http";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import { ClickHouseError, ClickHouseLogLevel, createClient } from "@clickhouse/client";
+import { ClickHouseLogLevel, createClient } from "@clickhouse/client";
+import {
+  insertNative,
+  nativeBlock,
+  readRows,
+  rejectsWith,
+} from "../../test/support/engine-client.ts";
 import { useStores } from "../../test/support/stores.ts";
 
 const stores = await useStores();
 const { clickhouse } = stores;
-
-async function rows<T>(query: string, parameters: Record<string, unknown> = {}): Promise<T[]> {
-  const answer = await clickhouse.query({ query, format: "JSONEachRow", query_params: parameters });
-  return await answer.json<T>();
-}
-
-const rejects = async (promise: Promise<unknown>, code: number, type: string): Promise<void> => {
-  await assert.rejects(promise, (error: unknown) => {
-    assert.ok(error instanceof ClickHouseError, String(error));
-    assert.deepEqual([error.code, error.type], [String(code), type], error.message);
-    return true;
-  });
-};
-
-/** A block in Native format, made by the engine itself. */
-async function nativeBlock(query: string): Promise<Buffer> {
-  const answer = await clickhouse.exec({ query: `${query} FORMAT Native` });
-  const chunks: Buffer[] = [];
-  for await (const chunk of answer.stream) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
-}
-
-async function insertNative(
-  table: string,
-  body: Buffer,
-  settings: Record<string, string> = {},
-): Promise<void> {
-  const answer = await clickhouse.exec({
-    query: `INSERT INTO ${table} (id, payload) FORMAT Native`,
-    values: Readable.from([body], { objectMode: false }),
-    clickhouse_settings: settings,
-  });
-  answer.stream.resume();
-  await once(answer.stream, "end");
-}
-
-/** Polls until `condition` holds; fails after 10 s. */
-async function eventually(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!(await condition())) {
-    assert.ok(performance.now() < deadline, `not within 10 s: ${what}`);
-    await sleep(20);
-  }
-}
+const rows = async <T>(query: string, parameters?: Record<string, unknown>): Promise<T[]> =>
+  await readRows<T>(clickhouse, query, parameters);
 
 test("ping answers, with the right credentials only", async () => {
   assert.equal((await clickhouse.ping()).success, true);
@@ -68,7 +31,7 @@ test("ping answers, with the right credentials only", async () => {
     password: "",
     log: { level: ClickHouseLogLevel.OFF },
   });
-  await rejects(stranger.query({ query: "SELECT 1" }), 516, "AUTHENTICATION_FAILED");
+  await rejectsWith(stranger.query({ query: "SELECT 1" }), 516, "AUTHENTICATION_FAILED");
   await stranger.close();
 });
 
@@ -114,7 +77,7 @@ test("parameters are bound by the server, whatever is in them", async () => {
     [{ text, list, n: null }],
   );
   // A parameter of one request is not there for the next.
-  await rejects(rows("SELECT {text:String}"), 456, "UNKNOWN_QUERY_PARAMETER");
+  await rejectsWith(rows("SELECT {text:String}"), 456, "UNKNOWN_QUERY_PARAMETER");
   // Long parameters travel in a multipart body.
   const long = "x'\r\n--".repeat(20_000);
   const answer = await clickhouse.query({
@@ -135,7 +98,7 @@ test("settings hold for one request", async () => {
   });
   assert.deepEqual(await answer.json(), [{ size: "77" }]);
   assert.notDeepEqual(await rows(size), [{ size: "77" }]);
-  await rejects(
+  await rejectsWith(
     clickhouse.query({
       query: "SELECT 1",
       clickhouse_settings: { nope: 1 },
@@ -143,7 +106,7 @@ test("settings hold for one request", async () => {
     115,
     "UNKNOWN_SETTING",
   );
-  await rejects(
+  await rejectsWith(
     rows("SELECT count() FROM numbers(1000) SETTINGS max_rows_to_read = 10"),
     158,
     "TOO_MANY_ROWS",
@@ -151,11 +114,11 @@ test("settings hold for one request", async () => {
 });
 
 test("errors carry ClickHouse's codes and HTTP statuses", async () => {
-  await rejects(rows("SELECT * FROM nope"), 60, "UNKNOWN_TABLE");
-  await rejects(rows("SELECT (1"), 62, "SYNTAX_ERROR");
-  await rejects(rows("SELECT 1; SELECT 2"), 62, "SYNTAX_ERROR");
-  await rejects(rows("SELECT throwIf(1, 'no')"), 395, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO");
-  await rejects(
+  await rejectsWith(rows("SELECT * FROM nope"), 60, "UNKNOWN_TABLE");
+  await rejectsWith(rows("SELECT (1"), 62, "SYNTAX_ERROR");
+  await rejectsWith(rows("SELECT 1; SELECT 2"), 62, "SYNTAX_ERROR");
+  await rejectsWith(rows("SELECT throwIf(1, 'no')"), 395, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO");
+  await rejectsWith(
     clickhouse.insert({ table: "nope", values: [{ a: 1 }], format: "JSONEachRow" }),
     60,
     "UNKNOWN_TABLE",
@@ -214,17 +177,24 @@ test("binary blocks arrive byte for byte, and a token makes a retry harmless", a
   });
   // Bytes that end inline data or break UTF-8: blank lines, NUL, 0xff.
   const block = await nativeBlock(
+    clickhouse,
     "SELECT number AS id, concat('\\n\\n', char(0, 255, 10, 10, 254), toString(number)) AS payload FROM numbers(1000)",
   );
-  await insertNative("blobs", block, { insert_deduplication_token: "one" });
-  await insertNative("blobs", block, { insert_deduplication_token: "one" });
+  await insertNative(clickhouse, "blobs (id, payload)", block, {
+    insert_deduplication_token: "one",
+  });
+  await insertNative(clickhouse, "blobs (id, payload)", block, {
+    insert_deduplication_token: "one",
+  });
   assert.deepEqual(
     await rows(
       "SELECT toUInt32(count()) AS n, toUInt32(countIf(payload = concat('\\n\\n', char(0, 255, 10, 10, 254), toString(id)))) AS same FROM blobs",
     ),
     [{ n: 1000, same: 1000 }],
   );
-  await insertNative("blobs", block, { insert_deduplication_token: "two" });
+  await insertNative(clickhouse, "blobs (id, payload)", block, {
+    insert_deduplication_token: "two",
+  });
   assert.deepEqual(await rows("SELECT toUInt32(count()) AS n FROM blobs"), [{ n: 2000 }]);
   assert.deepEqual(
     await rows(
@@ -258,6 +228,7 @@ test("an upload that breaks off stores nothing", async () => {
     query: "CREATE TABLE broken (id UInt64, payload String) ENGINE = MergeTree ORDER BY id",
   });
   const block = await nativeBlock(
+    clickhouse,
     "SELECT number AS id, toString(number) AS payload FROM numbers(1000)",
   );
   const halves = new Readable({ read: () => undefined });
@@ -266,137 +237,9 @@ test("an upload that breaks off stores nothing", async () => {
   await sleep(50);
   halves.destroy(new Error("the sender died"));
   await assert.rejects(insert);
-  await assert.rejects(insertNative("broken", block.subarray(0, block.length - 3)));
+  await assert.rejects(insertNative(clickhouse, "broken", block.subarray(0, block.length - 3)));
   assert.deepEqual(await rows("SELECT toUInt32(count()) AS n FROM broken"), [{ n: 0 }]);
 });
-
-test("large results stream without gathering in memory", async () => {
-  const answer = await clickhouse.query({
-    query: "SELECT number, repeat('x', 100) AS filler FROM numbers(2000000)",
-    format: "JSONEachRow",
-  });
-  let count = 0;
-  for await (const chunk of answer.stream()) count += chunk.length;
-  assert.equal(count, 2_000_000);
-});
-
-test("an error in the middle of a stream reaches the reader", async () => {
-  const answer = await clickhouse.query({
-    query: "SELECT number, throwIf(number = 3000000) FROM numbers(10000000)",
-    format: "JSONEachRow",
-  });
-  await rejects(
-    (async () => {
-      for await (const _ of answer.stream()) continue;
-    })(),
-    395,
-    "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO",
-  );
-});
-
-test("a request that is given up cancels its query", async () => {
-  const abort = new AbortController();
-  const heavy = clickhouse.query({
-    query: "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1",
-    abort_signal: abort.signal,
-    query_id: "given-up",
-  });
-  const running = async (): Promise<boolean> =>
-    (await rows("SELECT 1 FROM system.processes WHERE Settings['log_comment'] = 'given-up'"))
-      .length > 0;
-  await eventually("the query runs", running);
-  await rejects(
-    clickhouse.query({ query: "SELECT 1", query_id: "given-up" }),
-    216,
-    "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
-  );
-  abort.abort();
-  await assert.rejects(heavy);
-  await eventually("the query is gone", async () => !(await running()));
-  // A reader that stops in the middle ends its query as well.
-  const answer = await clickhouse.query({
-    query: "SELECT number FROM numbers(1000000000000)",
-    format: "JSONEachRow",
-    query_id: "left-alone",
-  });
-  answer.close();
-  await eventually(
-    "the stream's query is gone",
-    async () =>
-      (await rows("SELECT 1 FROM system.processes WHERE Settings['log_comment'] = 'left-alone'"))
-        .length === 0,
-  );
-});
-
-test("a light query beside heavy ones answers in 100 ms", async () => {
-  const abort = new AbortController();
-  const heavy = [1, 2].map(async () => {
-    await clickhouse
-      .query({
-        query: "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1",
-        abort_signal: abort.signal,
-      })
-      .catch(() => undefined); // aborted below
-  });
-  await eventually(
-    "both run",
-    async () =>
-      (await rows("SELECT 1 FROM system.processes WHERE query LIKE '%1000000000000%'")).length >= 3,
-  );
-  const times: number[] = [];
-  for (let i = 0; i < 20; i += 1) {
-    const started = performance.now();
-    await rows("SELECT 1");
-    times.push(performance.now() - started);
-  }
-  abort.abort();
-  await Promise.all(heavy);
-  times.sort((a, b) => a - b);
-  const median = times[10] ?? Infinity;
-  assert.ok(median <= 100, `median ${median} ms of ${times.map((t) => t.toFixed(0)).join(" ")}`);
-});
-
-test("what the engine cannot take at once waits, and beyond that is refused with 202", async () => {
-  const abort = new AbortController();
-  const crowd = createClient({ ...crowdOptions(), max_open_connections: 400 });
-  const all = Array.from({ length: 160 }, async () => {
-    try {
-      await crowd.query({ query: "SELECT sleep(0.5)", abort_signal: abort.signal });
-      return "done";
-    } catch (error) {
-      return error instanceof ClickHouseError ? error.code : "aborted";
-    }
-  });
-  const first = await Promise.race(
-    all.map(async (one) =>
-      (await one) === "202" ? "202" : await new Promise<string>(() => undefined),
-    ),
-  );
-  assert.equal(first, "202");
-  abort.abort();
-  const outcomes = await Promise.all(all);
-  assert.ok(
-    outcomes.every((outcome) => ["202", "aborted", "done"].includes(outcome)),
-    outcomes.join(),
-  );
-  await crowd.close();
-  assert.deepEqual(await rows("SELECT 1 AS one"), [{ one: 1 }]);
-});
-
-function crowdOptions(): {
-  url: string;
-  username: string;
-  password: string;
-  log: { level: ClickHouseLogLevel };
-} {
-  const url = new URL(stores.clickhouseUrl);
-  return {
-    url: url.origin,
-    username: url.username,
-    password: url.password,
-    log: { level: ClickHouseLogLevel.OFF },
-  };
-}
 
 test("hostile requests get an error each and disturb nobody", async () => {
   const url = new URL(stores.clickhouseUrl);
