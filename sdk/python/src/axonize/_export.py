@@ -47,11 +47,11 @@ class Exporter:
         self._changed = threading.Condition(threading.RLock())
         self._sending = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._stopping = self._closed = False
         self._full = False
         self._flush_wanted = self._flush_done = 0
         self._flush_ok = True
-        self._client: Client | None = None
+        self._client = _create_client(config)
         self._resource = b""
         self._batch: tuple[bytes, int, float] | None = None
         self._failures = 0
@@ -108,7 +108,7 @@ class Exporter:
             self._sending.release()
 
     def stop(self, timeout_s: float) -> bool:
-        """Flushes, then ends the thread and closes the connection."""
+        """Flushes, ends the thread and closes the connection; counts what is left as lost."""
         deadline = monotonic() + timeout_s
         done = self.flush(timeout_s)
         with self._changed:
@@ -117,12 +117,17 @@ class Exporter:
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(0.0, deadline - monotonic()))
+        # A thread that still hangs in a socket must not take spans of the next session, and what is
+        # left must not go to the next session's server: it may belong to somebody else.
+        self._closed = True
+        self._give_up()
+        while (count := self._core.drain(8192, REQUEST_BYTES_MAX)[1]) > 0:
+            self.lost += count
         return done
 
     def abandon(self) -> None:
         """In a forked child: the parent's connection is not ours to speak on."""
-        if self._client is not None:
-            self._client.abandon()
+        self._client.abandon()
 
     def _run(self) -> None:
         while True:
@@ -145,8 +150,7 @@ class Exporter:
                 if stopping:
                     break
         with self._sending:
-            if self._client is not None:
-                self._client.close()
+            self._client.close()
 
     def _wait_for_work(self) -> None:
         while not self._stopping and self._flush_wanted == self._flush_done:
@@ -171,14 +175,14 @@ class Exporter:
                 deadline = monotonic() + self._config.timeout_s
             elif monotonic() >= deadline:
                 return False
-            if self._client is None:
-                self._client = _create_client(self._config)
             outcome = self._client.send(self._batch[0], self._headers, deadline)
             self._settle(outcome)
             if not outcome.ok:
                 return False
 
     def _next_batch(self) -> tuple[bytes, int, float] | None:
+        if self._closed:
+            return None
         spans, count = self._core.drain(self._config.batch_size, REQUEST_BYTES_MAX)
         if count == 0:
             return None
@@ -236,6 +240,18 @@ class Exporter:
 
 
 def _create_client(config: Config) -> Client:
+    """Imports all that sending will need, here in the caller's thread.
+
+    A module that the exporter's thread is importing while another thread forks stays locked in the
+    child for ever.
+    """
+    import logging  # noqa: F401  (and traceback with it)
+
+    if config.endpoint.tls:
+        import encodings.idna  # noqa: F401  (of the server's name)
+        import ssl  # noqa: F401
+    if config.compress:
+        import zlib  # noqa: F401
     user_agent = f"axonize-python/{__version__}"
     if config.endpoint.grpc:
         from ._grpc import GrpcClient

@@ -7,6 +7,7 @@ Answers are bounded; redirects are not followed (a key must not travel to where 
 from __future__ import annotations
 
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from time import time
 
 from ._config import Config
@@ -180,8 +181,6 @@ def _delay(answer: dict[str, str]) -> float | None:
         return bounded_delay(float(text))
     if not text:
         return None
-    from email.utils import parsedate_to_datetime
-
     try:
         return bounded_delay(parsedate_to_datetime(text).timestamp() - time())
     except (TypeError, ValueError, OverflowError):

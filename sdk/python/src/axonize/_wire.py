@@ -29,8 +29,11 @@ class Wire:
         self.deadline = deadline
         endpoint = config.endpoint
         try:
+            # As bytes: a str would make the first call import the idna codec, which a fork in that
+            # moment would leave locked in the child.
             self._socket: Any = socket.create_connection(
-                (endpoint.host, endpoint.port), timeout=self._left()
+                (endpoint.host.encode("ascii"), endpoint.port),  # type: ignore[arg-type]
+                timeout=self._left(),
             )
         except OSError as error:
             raise WireError("connect", f"cannot connect to {endpoint.authority}: {error}") from error
