@@ -11,14 +11,19 @@ export interface Quantity {
 export const noValue: Quantity = { value: "–", unit: "" };
 const thin = "\u2009";
 
-/** Three significant digits without exponent: 7.20, 51.0 → 51, 1,284. */
+/** Three significant digits without exponent: 7.20, 51.0, 812, 1,284. Whole numbers stay whole. */
 export function digits(n: number, significant = 3): string {
   if (n === 0) return "0";
   const size = Math.abs(n);
   if (size >= 1000) return Math.round(n).toLocaleString("en-US");
+  if (Number.isInteger(n) && significant >= 3) return String(n);
   const decimals = Math.max(0, significant - 1 - Math.floor(Math.log10(size)));
-  const text = n.toFixed(Math.min(decimals, 6));
-  return size >= 100 ? text : text.replace(/(\.\d*?[1-9])0+$|\.0+$/, "$1");
+  return n.toFixed(Math.min(decimals, 6));
+}
+
+/** For axes, where every label is round: 10.0 s → 10 s. */
+export function tick(q: Quantity): string {
+  return say({ ...q, value: q.value.replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "") });
 }
 
 export function duration(ns: number | null | undefined): Quantity {

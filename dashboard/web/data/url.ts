@@ -54,5 +54,5 @@ export function useScope(state: UrlState): Scope {
       query: { from: range.from, to: range.to, ...filterParams(parsed.terms) },
       live: live && isRelative(range),
     };
-  }, [filter, range.from, range.to, live]);
+  }, [filter, range, live]);
 }

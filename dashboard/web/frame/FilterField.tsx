@@ -39,9 +39,12 @@ export function FilterField(props: FilterFieldProps): ReactNode {
   const [open, setOpen] = useState(false);
   const [active, setActive] = useState(-1);
   const listId = useId();
-  useEffect(() => {
+  const [applied, setApplied] = useState(value);
+  // Another filter from outside (a facet, the back button) replaces the text.
+  if (applied !== value) {
+    setApplied(value);
     setText(value);
-  }, [value]);
+  }
   useEffect(() => {
     if (!focused) return;
     input.current?.focus();

@@ -10,6 +10,7 @@ import type { ReactNode } from "react";
 import { saveKeys, keys } from "../data/keys.ts";
 import { useEndpoint, useRefresh, useStore } from "../data/queries.ts";
 import { useSession } from "../data/session.ts";
+import { topSlot } from "../data/top-slot.ts";
 import { isRelative } from "../data/time.ts";
 import { carry, useUrlState } from "../data/url.ts";
 import { Dot } from "../ui/Badge.tsx";
@@ -73,7 +74,11 @@ export function TopBar({ focus, onFocusChange, onPalette }: TopBarProps): ReactN
             </Link>
             <span className={styles.separator}>›</span>
             <span className={styles.here}>
-              {isTrace ? <code>{second.slice(0, 8)}</code> : second}
+              {isTrace ? (
+                <code>{second.slice(0, 8)}</code>
+              ) : (
+                <DeviceCrumb node={second} uuid={third} />
+              )}
             </span>
           </>
         ) : (
@@ -81,7 +86,7 @@ export function TopBar({ focus, onFocusChange, onPalette }: TopBarProps): ReactN
         )}
       </div>
       {isTrace || isDevice || bar.filter === "" ? (
-        <div id="top-slot" className={styles.slot} />
+        <div ref={fillTopSlot} className={styles.slot} />
       ) : (
         <FilterField
           value={url.filter}
@@ -176,4 +181,17 @@ function ScopePicker(): ReactNode {
       ))}
     </select>
   );
+}
+
+function DeviceCrumb({ node, uuid }: { readonly node: string; readonly uuid: string }): ReactNode {
+  return (
+    <>
+      {node === "-" ? "" : `${node} / `}
+      <code>{uuid.slice(0, 12)}</code>
+    </>
+  );
+}
+
+function fillTopSlot(element: HTMLDivElement | null): void {
+  topSlot.set(element);
 }

@@ -123,9 +123,9 @@ export function makeCalls({ nowMs, seed, count, spanMs }: CallsOptions): readonl
   const random = createRandom(seed);
   const calls: Call[] = [];
   for (let i = 0; i < count; i += 1) {
-    // Half of all calls in the last hour, so that short ranges have something to show.
-    const recent = random.next() < 0.5;
-    const ageMs = recent ? random.next() * 3600e3 : random.next() * spanMs;
+    // Most calls in the last three hours, so that short ranges and their past have something to show.
+    const recent = random.next() < 0.85;
+    const ageMs = recent ? random.next() * 3 * 3600e3 : random.next() * spanMs;
     calls.push(makeCall(random, nowMs - ageMs, nowMs));
   }
   return calls.sort((a, b) => b.startMs - a.startMs);

@@ -14,7 +14,9 @@ import { facets, filterCalls, heatmap, overview } from "./answers.ts";
 import { makeCall, makeCalls, type Call } from "./calls.ts";
 import { makeGpuMetrics, makeGpus, makeLanes } from "./gpus.ts";
 import { createRandom } from "./random.ts";
-import { makeHugeColumns, makeSpanDetail, makeTrace } from "./spans.ts";
+import { makeHugeColumns } from "./huge.ts";
+import { makeSpanDetail } from "./span-detail.ts";
+import { makeTrace } from "./spans.ts";
 import { makeStart, makeSystem, makeTenants, makeUsage } from "./system.ts";
 
 export type Scenario = "full" | "empty" | "error" | "loading" | "locked" | "noGpu";
@@ -71,7 +73,7 @@ function createWorld(options: FixtureOptions): World {
   const calls =
     options.scenario === "empty"
       ? []
-      : [...makeCalls({ nowMs: baseMs, seed: 20_261, count: 9_000, spanMs: 2 * 86_400e3 })];
+      : [...makeCalls({ nowMs: baseMs, seed: 20_261, count: 14_000, spanMs: 2 * 86_400e3 })];
   const random = createRandom(99);
   let grownToMs = baseMs;
   const { tenants, keys } = makeTenants(baseMs);
@@ -207,7 +209,7 @@ function listPage(
   const start = after === null ? 0 : all.findIndex((call) => call.traceId === after) + 1;
   const items = all.slice(start, start + limit);
   return {
-    items: items.map(({ startMs: _, ...row }) => row),
+    items: items.map(({ startMs: _startMs, ...row }) => row),
     nextCursor: start + limit < all.length ? (items.at(-1)?.traceId ?? null) : null,
   };
 }
@@ -238,7 +240,7 @@ function traceAnswer(
 
 function hugeTrace(call: Call, spans: number): ReturnType<typeof makeTrace> {
   const columns = makeHugeColumns(spans, 7);
-  const { startMs: _, ...row } = call;
+  const { startMs: _startMs, ...row } = call;
   return {
     ...row,
     name: "nightly research workflow",
@@ -278,9 +280,9 @@ async function routeAdmin(
   const tenant = world.tenants.find(({ id }) => id === tenantId);
   if (tenantId === "") {
     if (request.method === "POST") {
-      const name = String(fields["name"]);
+      const name = textOf(fields["name"]);
       const made: Tenant = {
-        id: String(fields["id"] ?? name.toLowerCase().replace(/[^a-z0-9]+/g, "-")),
+        id: name.toLowerCase().replace(/[^a-z0-9]+/g, "-"),
         name,
         capture: "None",
         limits: { spansPerSecond: null, bytesPerDay: null },
@@ -304,7 +306,7 @@ async function routeAdmin(
   } else if (what === "keys" && request.method === "POST") {
     const made: Key = {
       prefix: `k${world.keys.length}Zq8`,
-      name: String(fields["name"] ?? ""),
+      name: textOf(fields["name"]),
       scopes: ["Ingest", "Query"],
       createdAt: new Date(world.now()).toISOString(),
       lastUsedAt: null,
@@ -331,7 +333,7 @@ function serveEvents(world: World, response: ServerResponse): void {
   response.write(": hello\n\n");
   const call = world.calls[0];
   if (!call) return;
-  const { startMs: _, ...row } = call;
+  const { startMs: _startMs, ...row } = call;
   response.write(`event: span\ndata: ${JSON.stringify(row)}\n\n`);
 }
 
@@ -384,4 +386,8 @@ function serveFile(root: string | undefined, path: string, response: ServerRespo
       : join(root, "index.html");
   response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream" });
   createReadStream(file).pipe(response);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }

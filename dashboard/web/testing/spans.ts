@@ -1,7 +1,7 @@
 /**
- * The spans of one made-up request, and a huge trace for the budgets, in the API's columnar form.
+ * The spans of one made-up request, in the API's columnar form.
  */
-import type { SpanColumns, SpanDetail, Trace } from "@axonize/core/contract/trace";
+import type { SpanColumns, Trace } from "@axonize/core/contract/trace";
 import type { Call } from "./calls.ts";
 import { createRandom } from "./random.ts";
 
@@ -20,18 +20,12 @@ interface Draft {
 export function makeTrace(call: Call): Trace & { readonly principalSpanId: string } {
   const drafts = draftSpans(call);
   const columns = toColumns(drafts, call);
-  const { startMs: _, ...row } = call;
+  const { startMs: _startMs, ...row } = call;
   return {
     ...row,
     spanCount: drafts.length,
     shownSpanCount: drafts.length,
-    principalSpanId:
-      columns.spanId[
-        Math.max(
-          0,
-          drafts.findIndex((d) => d.principal),
-        )
-      ] ?? "",
+    principalSpanId: columns.spanId[principalRow(columns)] ?? "",
     peers:
       call.engine === "" ? null : { percentile: percentileOf(call), medianMs: 2100, count: 12_400 },
     resourceGpus: call.gpus.map((uuid) => ({
@@ -43,6 +37,14 @@ export function makeTrace(call: Call): Trace & { readonly principalSpanId: strin
     })),
     columns,
   };
+}
+
+/** The first row that carries the model. */
+function principalRow(columns: SpanColumns): number {
+  return Math.max(
+    0,
+    columns.modelIndex.findIndex((index) => index !== 0),
+  );
 }
 
 function percentileOf(call: Call): number {
@@ -204,237 +206,3 @@ function toColumns(drafts: readonly Draft[], call: Call): SpanColumns {
   // The root comes first in its own trace: the API row and the principal agree by index.
   return result;
 }
-
-/** A trace of `count` spans, twenty-odd levels deep, with a few errors and model calls. */
-export function makeHugeColumns(count: number, seed: number): SpanColumns {
-  const random = createRandom(seed);
-  const strings = [
-    "",
-    "workflow",
-    "plan",
-    "retrieve",
-    "tool call",
-    "chat llama-3.1-70b",
-    "embed",
-    "rerank",
-    "write",
-    "agent",
-    "engine",
-    "chat",
-    "execute_tool",
-    "embeddings",
-    "llama-3.1-70b",
-  ];
-  const totalUs = 600e6;
-  const starts = new Float64Array(count);
-  const durations = new Float64Array(count);
-  const parents = new Int32Array(count);
-  const depth = new Uint8Array(count);
-  starts[0] = 0;
-  durations[0] = totalUs;
-  parents[0] = -1;
-  // Children of random earlier spans that still have room, then sorted by start.
-  for (let i = 1; i < count; i += 1) {
-    let p =
-      random.next() < 0.3
-        ? Math.floor(random.next() * Math.min(i, 40))
-        : Math.floor(random.next() * i);
-    for (let tries = 0; tries < 4 && ((depth[p] ?? 0) > 22 || (durations[p] ?? 0) < 40); tries += 1)
-      p = Math.floor(random.next() * i);
-    const room = durations[p] ?? 1;
-    starts[i] = (starts[p] ?? 0) + random.next() * room * 0.9;
-    durations[i] = Math.max(
-      5,
-      (room - ((starts[i] ?? 0) - (starts[p] ?? 0))) * random.between(0.05, 0.8),
-    );
-    parents[i] = p;
-    depth[i] = (depth[p] ?? 0) + 1;
-  }
-  const order = Array.from({ length: count }, (_, i) => i).sort(
-    (a, b) => (starts[a] ?? 0) - (starts[b] ?? 0),
-  );
-  const rowOf = new Int32Array(count);
-  order.forEach((draft, row) => (rowOf[draft] = row));
-  const calls = order.map(() => random.next() < 0.06);
-  const nulls = order.map(() => null);
-  return {
-    strings,
-    spanId: order.map((_, i) => i.toString(16).padStart(16, "0")),
-    parent: order.map((i) => ((parents[i] ?? -1) < 0 ? -1 : (rowOf[parents[i] ?? 0] ?? -1))),
-    orphan: [],
-    nameIndex: order.map((i, row) => (i === 0 ? 1 : calls[row] ? 5 : 2 + (i % 7))),
-    serviceIndex: order.map((i, row) => (calls[row] ? 10 : i % 5 === 0 ? 9 : 1)),
-    modelIndex: calls.map((call) => (call ? 14 : 0)),
-    engineIndex: order.map(() => 0),
-    operationIndex: order.map((i, row) =>
-      calls[row] ? 11 : i % 7 === 2 ? 12 : i % 7 === 4 ? 13 : 0,
-    ),
-    kind: order.map((i) => (i % 4 === 0 ? 3 : 1)),
-    status: order.map(() => (random.next() < 0.002 ? 2 : 1)),
-    startUs: order.map((i) => Math.round(starts[i] ?? 0)),
-    durationUs: order.map((i) => Math.round(durations[i] ?? 0)),
-    ttftUs: nulls,
-    queueUs: order.map((i, row) => (calls[row] ? (durations[i] ?? 0) * 0.1 : null)),
-    prefillUs: order.map((i, row) => (calls[row] ? (durations[i] ?? 0) * 0.25 : null)),
-    decodeUs: order.map((i, row) => (calls[row] ? (durations[i] ?? 0) * 0.6 : null)),
-    inputTokens: nulls,
-    outputTokens: nulls,
-    marks: order.map(() => 0),
-  };
-}
-
-export function makeSpanDetail(trace: Trace, spanId: string): SpanDetail | undefined {
-  const c = trace.columns;
-  const row = c ? c.spanId.indexOf(spanId) : -1;
-  if (!c || row < 0) return undefined;
-  const text = (index: number | undefined): string => c.strings[index ?? 0] ?? "";
-  const main = trace.principalSpanId === spanId;
-  const startMs = Date.parse(trace.startTime) + (c.startUs[row] ?? 0) / 1e3;
-  const failed = c.status[row] === 2;
-  const parent = c.parent[row] ?? -1;
-  return {
-    traceId: trace.traceId,
-    spanId,
-    parentSpanId: parent < 0 ? "" : (c.spanId[parent] ?? ""),
-    name: text(c.nameIndex[row]),
-    kind:
-      (["unspecified", "internal", "server", "client", "producer", "consumer"] as const)[
-        c.kind[row] ?? 0
-      ] ?? "internal",
-    status: failed ? "error" : "ok",
-    service: text(c.serviceIndex[row]),
-    startTime: new Date(startMs).toISOString(),
-    durationNs: (c.durationUs[row] ?? 0) * 1e3,
-    model: main ? trace.model : "",
-    modelSource: main ? "span" : "none",
-    provider: main ? trace.provider : "",
-    engine: main ? trace.engine : "",
-    operation: text(c.operationIndex[row]),
-    ttftMs: main ? trace.ttftMs : null,
-    ttftBasis: main ? trace.ttftBasis : "none",
-    perTokenMs: main ? trace.perTokenMs : null,
-    queueMs: main ? trace.queueMs : null,
-    prefillMs: main ? trace.prefillMs : null,
-    decodeMs: main ? trace.decodeMs : null,
-    tokensPerSecond: main ? trace.tokensPerSecond : null,
-    inputTokens: main ? trace.inputTokens : null,
-    outputTokens: main ? trace.outputTokens : null,
-    cachedTokens: main ? trace.cachedTokens : null,
-    reasoningTokens: null,
-    finishReason: main ? trace.finishReason : "",
-    pod: main ? trace.pod : "",
-    namespace: main ? trace.namespace : "",
-    node: main ? trace.node : "",
-    gpus: main ? trace.gpus : [],
-    gpuOrdinals: [],
-    gpuLevel: main ? trace.gpuLevel : "unattributed",
-    marks: [],
-    statusMessage: failed
-      ? "EngineDeadError: request aborted after 3 preemptions, KV cache exhausted"
-      : "",
-    traceState: "",
-    scope: {
-      name: main ? "vllm.llm_engine" : "opentelemetry.instrumentation.fastapi",
-      version: "0.32.0",
-    },
-    attributes: main
-      ? callAttributes(trace)
-      : {
-          "http.request.method": "POST",
-          "http.route": "/v1/chat/completions",
-          "http.response.status_code": failed ? 500 : 200,
-          "network.peer.address": "10.12.4.31",
-        },
-    resource: {
-      "service.name": text(c.serviceIndex[row]),
-      "service.version": "2026.11.3",
-      "deployment.environment.name": trace.environment,
-      "k8s.pod.name": trace.pod,
-      "k8s.namespace.name": trace.namespace,
-      "telemetry.sdk.language": "python",
-    },
-    content: main ? callContent : {},
-    capture: "Full",
-    events: main
-      ? [
-          {
-            time: new Date(startMs + (trace.queueMs ?? 0)).toISOString(),
-            name: "scheduled",
-            attributes: { "vllm.batch.running": 31, "vllm.batch.waiting": 12 },
-          },
-          {
-            time: new Date(startMs + (trace.ttftMs ?? 0)).toISOString(),
-            name: "first token",
-            attributes: {},
-          },
-          ...(failed
-            ? [
-                {
-                  time: new Date(startMs + trace.durationNs / 1e6).toISOString(),
-                  name: "exception",
-                  attributes: {
-                    "exception.type": "EngineDeadError",
-                    "exception.message": "KV cache exhausted",
-                  },
-                },
-              ]
-            : []),
-        ]
-      : [],
-    links: [],
-    payloadExpired: false,
-  };
-}
-
-function callAttributes(trace: Trace): Record<string, unknown> {
-  return {
-    "gen_ai.operation.name": trace.operation,
-    "gen_ai.request.model": trace.model,
-    "gen_ai.request.max_tokens": 1024,
-    "gen_ai.request.temperature": 0.7,
-    "gen_ai.request.top_p": 0.95,
-    "gen_ai.request.id": `cmpl-${trace.traceId.slice(0, 20)}`,
-    "gen_ai.usage.prompt_tokens": trace.inputTokens,
-    "gen_ai.usage.completion_tokens": trace.outputTokens,
-    "gen_ai.latency.time_in_queue": (trace.queueMs ?? 0) / 1e3,
-    "gen_ai.latency.time_to_first_token": (trace.ttftMs ?? 0) / 1e3,
-    "gen_ai.latency.time_in_model_prefill": (trace.prefillMs ?? 0) / 1e3,
-    "gen_ai.latency.time_in_model_decode": (trace.decodeMs ?? 0) / 1e3,
-    "gen_ai.response.finish_reasons": [trace.finishReason],
-  };
-}
-
-const callContent: Record<string, string> = {
-  "gen_ai.input.messages": JSON.stringify([
-    {
-      role: "system",
-      parts: [
-        {
-          type: "text",
-          content: "You answer questions about orders. Be brief and name your sources.",
-        },
-      ],
-    },
-    {
-      role: "user",
-      parts: [
-        {
-          type: "text",
-          content: "Where is my order 4711, and why does tracking say it went back to Rotterdam?",
-        },
-      ],
-    },
-  ]),
-  "gen_ai.output.messages": JSON.stringify([
-    {
-      role: "assistant",
-      parts: [
-        {
-          type: "text",
-          content:
-            "Order 4711 left Rotterdam on Monday, was refused at the local depot because the label was unreadable, and was relabelled on Tuesday. It is due on Thursday before noon.",
-        },
-      ],
-    },
-  ]),
-};

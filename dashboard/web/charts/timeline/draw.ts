@@ -25,7 +25,7 @@ export interface BarScene {
   readonly ticks: readonly number[];
 }
 
-const barHeight = 12;
+const barHeight = 13;
 
 export function drawBars(
   context: CanvasRenderingContext2D,
@@ -77,19 +77,23 @@ function drawRow(
   const left = Math.max(x0, -4);
   const right = Math.max(Math.min(x1, width + 4), left + 2);
   const failed = model.status[row] === errorStatus;
-  if (!drawPhases(context, model, colors, row, y, x0, scale, width)) {
-    context.fillStyle = failed ? colors.crit : toneColor(colors, spanTone(model, row));
+  const tone = spanTone(model, row);
+  const phased = drawPhases(context, model, colors, row, { y, x0, scale, width });
+  if (!phased) {
+    context.fillStyle = failed ? colors.crit : toneColor(colors, tone);
     fillBar(context, left, y, right - left, barHeight);
   } else if (failed) {
     context.fillStyle = colors.crit;
     context.fillRect(left, y + barHeight - 2, right - left, 2);
   }
+  const neutral = !phased && (tone === "plain" || tone === "network");
   drawLabel(context, colors, say(duration(us * 1e3)), {
     left: x0,
     right: x1,
     y: y + barHeight / 2 + 0.5,
     width,
     failed,
+    inside: failed && !phased ? colors.bg : neutral ? colors.text : colors.onPhase,
   });
 }
 
@@ -105,11 +109,14 @@ function drawPhases(
   model: TraceModel,
   colors: Palette,
   row: number,
-  y: number,
-  x0: number,
-  scale: number,
-  width: number,
+  place: {
+    readonly y: number;
+    readonly x0: number;
+    readonly scale: number;
+    readonly width: number;
+  },
 ): boolean {
+  const { y, x0, scale, width } = place;
   const phases = [
     [model.queueUs[row] ?? Number.NaN, colors.phase.queue],
     [model.prefillUs[row] ?? Number.NaN, colors.phase.prefill],
@@ -207,6 +214,8 @@ function drawLabel(
     readonly y: number;
     readonly width: number;
     readonly failed: boolean;
+    /** Colour of the label where it stands on the bar. */
+    readonly inside: string;
   },
 ): void {
   const label = bar.failed ? `✕ ${text}` : text;
@@ -220,7 +229,7 @@ function drawLabel(
     context.fillText(label, bar.left - 6, bar.y);
   } else {
     context.textAlign = "right";
-    context.fillStyle = colors.onPhase;
+    context.fillStyle = bar.inside;
     context.fillText(label, Math.min(bar.right, bar.width) - 6, bar.y);
   }
 }
@@ -250,12 +259,10 @@ export function drawMinimap(
   context.fillStyle = colors.crit;
   for (const row of model.errors) {
     const lane = Math.min(model.tree.depth[row] ?? 0, laneCount - 1);
-    context.fillRect(
-      (model.startUs[row] ?? 0) * scale,
-      lane * laneHeight,
-      Math.max(2, (model.durationUs[row] ?? 0) * scale),
-      laneHeight,
-    );
+    const x = (model.startUs[row] ?? 0) * scale;
+    // A mark where it ended, not its whole length: one long failed parent would hide the rest.
+    const end = x + (model.durationUs[row] ?? 0) * scale;
+    context.fillRect(Math.max(x, end - 2), lane * laneHeight, 2, Math.max(2, laneHeight));
   }
   return painted;
 }

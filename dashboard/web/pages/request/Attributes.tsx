@@ -111,8 +111,8 @@ function ContentValue({ text }: { readonly text: string }): ReactNode {
   }
   return (
     <ol className={styles.messages}>
-      {messages.map((message: Message, i) => (
-        <li key={`${message.role}-${i}`} className={styles.message}>
+      {Object.entries(messages).map(([place, message]: [string, Message]) => (
+        <li key={place} className={styles.message}>
           <span className={styles.role}>{message.role}</span>
           <div className={styles.plain}>
             <LongText text={message.text} />

@@ -68,7 +68,10 @@ export function Detail({ trace, spanId, tab, onTab, onClose }: DetailProps): Rea
         <Segmented
           label="Detail"
           value={tab}
-          options={detailTabs.map((t) => ({ ...t, label: tabLabel(t.value, t.label, detail) }))}
+          options={detailTabs.map(({ value, label }) => ({
+            value,
+            label: tabLabel(value, label, detail),
+          }))}
           onChange={onTab}
         />
       </div>
@@ -195,8 +198,8 @@ function Events({ detail }: { readonly detail: SpanDetail }): ReactNode {
   if (detail.events.length === 0) return <p className={styles.note}>This span has no events.</p>;
   return (
     <ol>
-      {detail.events.map((event, i) => (
-        <li key={`${event.time}-${i}`} className={styles.event}>
+      {Object.entries(detail.events).map(([place, event]) => (
+        <li key={place} className={styles.event}>
           <div className={styles.eventHead}>
             <b>{event.name}</b>
             <span title={clock(timeMs(event.time), zone, "ms")}>

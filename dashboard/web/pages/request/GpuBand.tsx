@@ -14,7 +14,7 @@ import { Chip } from "../../ui/Badge.tsx";
 import { palette } from "../../ui/palette.ts";
 import { ProblemView } from "../../ui/State.tsx";
 import styles from "./GpuBand.module.css";
-import { useCanvas } from "./use-canvas.ts";
+import { useCanvas } from "../../ui/use-canvas.ts";
 import { useTimelinePointer } from "./use-timeline-pointer.ts";
 import type { TimelineView } from "./view.ts";
 import { Cursor } from "./Waterfall.tsx";
@@ -166,6 +166,7 @@ function Track(props: {
 }): ReactNode {
   const { view, startMs } = props;
   const box = useRef<HTMLDivElement>(null);
+  const dragBox = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   useCanvas(
     canvas,
@@ -182,21 +183,16 @@ function Track(props: {
     },
     [view.window],
   );
-  const drag = useTimelinePointer(box, view, () => {});
+  const drag = useTimelinePointer(box, dragBox, view, () => {});
   return (
     <div className={styles.track}>
       <div className={styles.trackLabel} style={{ width: props.gutter }}>
         <span>{props.label}</span>
         <b>{props.value}</b>
       </div>
-      <div
-        ref={box}
-        className={styles.trackBox}
-        style={{ height: props.height }}
-        {...drag.handlers}
-      >
+      <div ref={box} className={styles.trackBox} style={{ height: props.height }} {...drag}>
         <canvas ref={canvas} className={styles.canvas} aria-hidden="true" />
-        <div ref={drag.box} className={styles.box} hidden />
+        <div ref={dragBox} className={styles.box} hidden />
         <Cursor view={view} />
       </div>
     </div>

@@ -8,7 +8,7 @@ import type { TraceModel } from "../../charts/timeline/model.ts";
 import { clamp, fitAll, isAll } from "../../charts/timeline/viewport.ts";
 import { palette } from "../../ui/palette.ts";
 import styles from "./Minimap.module.css";
-import { useCanvas } from "./use-canvas.ts";
+import { useCanvas } from "../../ui/use-canvas.ts";
 import type { TimelineView } from "./view.ts";
 
 /** More depth than this shares the last lane: below one pixel nothing can be told apart. */

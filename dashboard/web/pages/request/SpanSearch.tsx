@@ -3,8 +3,10 @@
  * from match to match.
  */
 import { ChevronDown, ChevronUp, Search } from "lucide-react";
-import { useEffect, useRef, useState, type ReactNode } from "react";
+import { useRef, type ReactNode } from "react";
 import { createPortal } from "react-dom";
+import { useStore } from "../../data/queries.ts";
+import { topSlot } from "../../data/top-slot.ts";
 import { useKeymap } from "../../data/use-keymap.ts";
 import { Kbd } from "../../ui/Button.tsx";
 import styles from "./SpanSearch.module.css";
@@ -18,11 +20,8 @@ export interface SpanSearchProps {
 }
 
 export function SpanSearch({ value, total, at, onChange, onNext }: SpanSearchProps): ReactNode {
-  const [slot, setSlot] = useState<Element | null>(null);
+  const slot = useStore(topSlot);
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => {
-    setSlot(document.querySelector("#top-slot"));
-  }, []);
   useKeymap({
     "/": () => {
       input.current?.focus();

@@ -19,12 +19,14 @@ import { ticks, tickStep } from "../../charts/timeline/viewport.ts";
 import { duration, durationMs, plural, say } from "../../data/format.ts";
 import { palette } from "../../ui/palette.ts";
 import { useSize } from "../../ui/use-size.ts";
-import { useCanvas } from "./use-canvas.ts";
+import { useCanvas } from "../../ui/use-canvas.ts";
 import { useTimelinePointer } from "./use-timeline-pointer.ts";
 import type { TimelineView } from "./view.ts";
 import styles from "./Waterfall.module.css";
 
 export const rowHeight = 26;
+/** Room right of the time axis, the same in every band. */
+export const rightPad = 16;
 const overscan = 6;
 
 export interface WaterfallProps {
@@ -44,6 +46,7 @@ export function Waterfall(props: WaterfallProps): ReactNode {
   const scroller = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const band = useRef<HTMLDivElement>(null);
+  const dragBox = useRef<HTMLDivElement>(null);
   const size = useSize(scroller);
   const [first, setFirst] = useState(0);
   const shown = Math.ceil(size.height / rowHeight) + 1;
@@ -67,7 +70,7 @@ export function Waterfall(props: WaterfallProps): ReactNode {
           matches: props.matches,
           view: window,
           width,
-          ticks: ticks(window, Math.max(2, Math.floor(width / 110))),
+          ticks: ticks(window, Math.max(2, Math.floor(width / 90))),
         },
         palette(),
       );
@@ -86,14 +89,18 @@ export function Waterfall(props: WaterfallProps): ReactNode {
       rows[Math.floor((clientY - box.top + (scroller.current?.scrollTop ?? 0)) / rowHeight)] ?? -1
     );
   };
-  const drag = useTimelinePointer(band, view, (event) => {
+  const drag = useTimelinePointer(band, dragBox, view, (event) => {
     const row = rowAt(event.clientY);
     if (row >= 0) props.onSelect(row);
   });
   const start = Math.max(0, first - overscan);
   const end = Math.min(rows.length, first + shown + overscan);
   const visible = useMemo(() => Array.from(rows.subarray(start, end)), [rows, start, end]);
-  const bandStyle = { left: gutter, width: Math.max(0, size.width - gutter), height: size.height };
+  const bandStyle = {
+    left: gutter,
+    width: Math.max(0, size.width - gutter - rightPad),
+    height: size.height,
+  };
   return (
     <div
       ref={scroller}
@@ -106,15 +113,9 @@ export function Waterfall(props: WaterfallProps): ReactNode {
       onScroll={onScroll}
     >
       <div className={styles.sticky} role="presentation">
-        <div
-          ref={band}
-          className={styles.band}
-          style={bandStyle}
-          role="presentation"
-          {...drag.handlers}
-        >
+        <div ref={band} className={styles.band} style={bandStyle} role="presentation" {...drag}>
           <canvas ref={canvas} className={styles.canvas} aria-hidden="true" />
-          <div ref={drag.box} className={styles.box} hidden />
+          <div ref={dragBox} className={styles.box} hidden />
           <Cursor view={view} />
         </div>
       </div>
@@ -237,7 +238,7 @@ export function Axis({
     (context, { width, height }) => {
       const colors = palette();
       const window = view.window.get();
-      const all = ticks(window, Math.max(2, Math.floor(width / 110)));
+      const all = ticks(window, Math.max(2, Math.floor(width / 90)));
       const step = tickStep(all);
       context.font = `11px ${colors.font}`;
       context.fillStyle = colors.muted;
@@ -256,7 +257,12 @@ export function Axis({
     [view.window],
   );
   return (
-    <div className={styles.axis} style={{ marginLeft: gutter }} ref={box} aria-hidden="true">
+    <div
+      className={styles.axis}
+      style={{ marginLeft: gutter, marginRight: rightPad }}
+      ref={box}
+      aria-hidden="true"
+    >
       <canvas ref={canvas} className={styles.canvas} />
     </div>
   );
@@ -308,8 +314,9 @@ function useKeepSelectedVisible(
     const index = selected < 0 ? -1 : rows.indexOf(selected);
     if (!element || index < 0 || height === 0) return;
     const top = index * rowHeight;
-    if (top < element.scrollTop) element.scrollTop = top - rowHeight;
-    else if (top + rowHeight > element.scrollTop + height)
-      element.scrollTop = top - height + rowHeight * 2;
+    if (top < element.scrollTop) element.scrollTo({ top: top - rowHeight });
+    else if (top + rowHeight > element.scrollTop + height) {
+      element.scrollTo({ top: top - height + rowHeight * 2 });
+    }
   }, [scroller, rows, selected, height]);
 }

@@ -46,7 +46,7 @@ function bodyText(body: unknown): string {
 export function valueText(value: unknown): string {
   if (typeof value === "string") return value;
   if (value === null || value === undefined) return "";
-  return typeof value === "object" ? JSON.stringify(value, undefined, 2) : String(value);
+  return typeof value === "object" ? JSON.stringify(value, undefined, 2) : JSON.stringify(value);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -11,10 +11,10 @@ const clickPx = 4;
 
 export function useTimelinePointer(
   band: RefObject<HTMLDivElement | null>,
+  box: RefObject<HTMLDivElement | null>,
   view: TimelineView,
   onClick: (event: ReactPointerEvent<HTMLDivElement>) => void,
 ) {
-  const box = useRef<HTMLDivElement>(null);
   const drag = useRef<{ readonly x: number; readonly panning: boolean; last: number } | undefined>(
     undefined,
   );
@@ -24,11 +24,8 @@ export function useTimelinePointer(
     return Math.min(1, Math.max(0, (x - rect.left) / Math.max(1, rect.width)));
   };
   const showBox = (event: ReactPointerEvent<HTMLDivElement>, from: number): void => {
-    if (!box.current) return;
-    const [a, b] = [share(event, from), share(event)];
-    box.current.hidden = Math.abs(event.clientX - from) < clickPx;
-    box.current.style.left = `${Math.min(a, b) * 100}%`;
-    box.current.style.width = `${Math.abs(a - b) * 100}%`;
+    const tooSmall = Math.abs(event.clientX - from) < clickPx;
+    placeBox(box.current, tooSmall ? undefined : [share(event, from), share(event)]);
   };
   const handlers = {
     onPointerDown: (event: ReactPointerEvent<HTMLDivElement>) => {
@@ -52,7 +49,7 @@ export function useTimelinePointer(
     onPointerUp: (event: ReactPointerEvent<HTMLDivElement>) => {
       const now = drag.current;
       drag.current = undefined;
-      if (box.current) box.current.hidden = true;
+      placeBox(box.current, undefined);
       if (!now || Math.abs(event.clientX - now.x) < clickPx) {
         onClick(event);
         return;
@@ -70,7 +67,18 @@ export function useTimelinePointer(
       view.window.set(fitAll(view.endUs));
     },
   };
-  return { box, handlers };
+  return handlers;
+}
+
+function placeBox(
+  element: HTMLElement | null,
+  shares: readonly [number, number] | undefined,
+): void {
+  if (!element) return;
+  element.hidden = shares === undefined;
+  if (!shares) return;
+  element.style.left = `${Math.min(...shares) * 100}%`;
+  element.style.width = `${Math.abs(shares[0] - shares[1]) * 100}%`;
 }
 
 /** Not React's onWheel: that one is passive, and the page must not zoom or swipe back. */

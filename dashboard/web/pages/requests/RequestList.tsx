@@ -248,7 +248,7 @@ function Row({
         "perToken",
         true,
         <Num q={durationMs(row.perTokenMs)} />,
-        row.tokensPerSecond === null ? "" : `${say(plain(row.tokensPerSecond, "tok/s"))}`,
+        row.tokensPerSecond === null ? "" : say(plain(row.tokensPerSecond, "tok/s")),
       )}
       {cell("input", true, <Num q={count(row.inputTokens)} />)}
       {cell("output", true, <Num q={count(row.outputTokens)} />)}

@@ -5,7 +5,7 @@
  * pointer. Sorted by anything but time, live asks the first page again instead.
  */
 import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import type { TraceRow } from "@axonize/core/contract/trace";
 import { call } from "../../data/client.ts";
 import { keys } from "../../data/keys.ts";
@@ -24,9 +24,9 @@ export interface RequestRows {
   readonly loadingMore: boolean;
   /** New rows that wait until the person is at the top again. */
   readonly waiting: number;
-  more(): void;
-  showNew(): void;
-  setAtTop(atTop: boolean): void;
+  readonly more: () => void;
+  readonly showNew: () => void;
+  readonly setAtTop: (atTop: boolean) => void;
 }
 
 const pageSize = 100;
@@ -73,13 +73,15 @@ export function useRequestRows(scope: Scope, sort: Sort): RequestRows {
         : { rows: before, fresh: 0, gap: false },
     [head.data, before, loaded, sort],
   );
-  const showNew = useCallback(() => {
+  const showNew = (): void => {
     setLive({ identity, rows: merged.rows });
-  }, [identity, merged.rows]);
+  };
+  // Adjusted while rendering, so that no frame shows the list without them.
+  if (atTop && merged.fresh > 0 && !merged.gap) showNew();
+  const startOver = merged.gap && atTop;
   useEffect(() => {
-    if (merged.gap && atTop) void client.resetQueries({ queryKey });
-    else if (atTop && merged.fresh > 0) showNew();
-  }, [merged, atTop, showNew, client, queryKey]);
+    if (startOver) void client.resetQueries({ queryKey });
+  }, [startOver, client, queryKey]);
   const rows = useMemo(
     () => (before.length === 0 ? loaded : [...before, ...withoutKnown(loaded, before)]),
     [before, loaded],

@@ -3,9 +3,9 @@
  * or the closure itself. Returns a function that asks for a repaint.
  */
 import { useCallback, useEffect, useLayoutEffect, useRef, type RefObject } from "react";
-import { theme } from "../../data/preferences.ts";
-import type { Store } from "../../data/store.ts";
-import { prepareCanvas, useSize, type Size } from "../../ui/use-size.ts";
+import { theme } from "../data/preferences.ts";
+import type { Store } from "../data/store.ts";
+import { prepareCanvas, useSize, type Size } from "./use-size.ts";
 
 export type Paint = (context: CanvasRenderingContext2D, size: Size) => void;
 

@@ -1,0 +1,61 @@
+/**
+ * From owned to effective, on one line: what the fleet is and what of it works.
+ */
+import type { ReactNode } from "react";
+import { percent, say } from "../../data/format.ts";
+import { kilowatts, type Funnel } from "./fleet.ts";
+import styles from "./Funnel.module.css";
+
+export function FunnelStrip({ funnel }: { readonly funnel: Funnel }): ReactNode {
+  const steps = [
+    { label: "GPUs", n: funnel.total, color: "var(--line-strong)" },
+    ...(funnel.allocated === undefined
+      ? []
+      : [{ label: "Allocated", n: funnel.allocated, color: "var(--use-4)" }]),
+    { label: "Active", n: funnel.active, color: "var(--use-6)" },
+    { label: "Effective", n: funnel.effective, color: "var(--use-8)" },
+  ];
+  const power = kilowatts(funnel.powerWatts);
+  return (
+    <div className={styles.strip}>
+      {steps.map(({ label, n, color }, i) => (
+        <div key={label} className={styles.step}>
+          <div className={styles.label}>{label}</div>
+          <div className={styles.value}>
+            {n.toLocaleString("en-US")}
+            {i === 0 || funnel.total === 0 ? null : (
+              <span className={styles.share}>{say(percent(n / funnel.total))}</span>
+            )}
+          </div>
+          <div className={styles.track}>
+            <div
+              style={{ width: `${(n / Math.max(1, funnel.total)) * 100}%`, background: color }}
+            />
+          </div>
+        </div>
+      ))}
+      <div className={styles.space} />
+      <div className={styles.side}>
+        <div className={styles.label}>
+          {funnel.allocated === undefined ? "Idle now" : "Held but idle"}
+        </div>
+        <div className={funnel.idle > 0 ? styles.warn : styles.value}>{funnel.idle}</div>
+      </div>
+      <div className={styles.side}>
+        <div className={styles.label}>Power now</div>
+        <div className={styles.value}>
+          {power.value}
+          <span className={styles.share}>{power.unit}</span>
+        </div>
+      </div>
+      <div className={styles.side}>
+        <div className={styles.label}>Needs a look</div>
+        <div className={styles.value}>
+          <span className={funnel.hot > 0 ? styles.crit : undefined}>{funnel.hot}</span>
+          <span className={styles.share}>hot</span> {funnel.stale}
+          <span className={styles.share}>silent</span>
+        </div>
+      </div>
+    </div>
+  );
+}

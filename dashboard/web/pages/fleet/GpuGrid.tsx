@@ -1,0 +1,179 @@
+/**
+ * One cell per device, nodes as rows, slices inside their device. Arrow keys move; colour is the
+ * metric, the number says it again, hatched means unknown or free, outlined means held and idle.
+ */
+import { useRef, type KeyboardEvent, type ReactNode } from "react";
+import type { Gpu } from "@axonize/core/contract/gpu";
+import { say } from "../../data/format.ts";
+import { rampStep } from "../../ui/palette.ts";
+import {
+  cellState,
+  metricValue,
+  rampRatio,
+  warmCelsius,
+  type MetricSpec,
+  type ModelGroup,
+} from "./fleet.ts";
+import styles from "./GpuGrid.module.css";
+
+export interface GpuGridProps {
+  readonly groups: readonly ModelGroup[];
+  readonly metric: MetricSpec;
+  readonly selected: string;
+  readonly onSelect: (uuid: string) => void;
+  readonly onOpen: (gpu: Gpu) => void;
+}
+
+export function GpuGrid(props: GpuGridProps): ReactNode {
+  const { groups, metric, selected } = props;
+  const grid = useRef<HTMLDivElement>(null);
+  const holdersKnown = groups.some((g) =>
+    g.nodes.some((n) => n.gpus.some(({ gpu }) => gpu.pods.length > 0)),
+  );
+  const firstUuid = groups[0]?.nodes[0]?.gpus[0]?.gpu.uuid ?? "";
+  const known = groups.some((g) =>
+    g.nodes.some((n) => n.gpus.some(({ gpu }) => gpu.uuid === selected)),
+  );
+  const tabStop = known ? selected : firstUuid;
+  return (
+    <div ref={grid} className={styles.grid}>
+      {groups.map((group) => (
+        <section key={group.name} className={styles.group} aria-label={group.name}>
+          <h2 className={styles.heading}>
+            {group.name}{" "}
+            <span>
+              · {group.nodes.length === 1 ? "1 node" : `${group.nodes.length} nodes`} ·{" "}
+              {group.count} GPUs
+            </span>
+          </h2>
+          <div role="grid" aria-label={`${group.name}, ${metric.label}`}>
+            {group.nodes.map((row) => (
+              <div key={row.node} role="row" className={styles.row}>
+                <div role="rowheader" className={styles.node} title={row.node}>
+                  {row.node === "" ? "this host" : row.node}
+                </div>
+                {row.gpus.map(({ gpu, slices }) => (
+                  <div
+                    key={gpu.uuid}
+                    role="gridcell"
+                    className={styles.slot}
+                    aria-selected={gpu.uuid === selected}
+                  >
+                    <button
+                      type="button"
+                      tabIndex={gpu.uuid === tabStop ? 0 : -1}
+                      data-gpu={gpu.uuid}
+                      aria-label={cellLabel(gpu, metric, holdersKnown)}
+                      className={`${styles.cell} ${styles[cellState(gpu, holdersKnown)]} ${gpu.uuid === selected ? styles.selected : ""}`}
+                      style={slices.length > 0 ? undefined : cellStyle(gpu, metric, holdersKnown)}
+                      onClick={() => {
+                        props.onSelect(gpu.uuid);
+                      }}
+                      onDoubleClick={() => {
+                        props.onOpen(gpu);
+                      }}
+                      onKeyDown={(event) => {
+                        moveFocus(event, grid.current, props.onSelect);
+                      }}
+                    >
+                      {slices.length > 0 ? (
+                        <span className={styles.slices}>
+                          {slices.map((slice) => (
+                            <span
+                              key={slice.uuid}
+                              className={`${styles.slice} ${styles[cellState(slice, holdersKnown)]}`}
+                              style={{
+                                ...cellStyle(slice, metric, holdersKnown),
+                                flexGrow: slice.reading.memoryTotalBytes ?? 1,
+                              }}
+                              title={`${slice.migProfile} ${say(metricValue(slice, metric.value))}`}
+                            />
+                          ))}
+                        </span>
+                      ) : (
+                        <CellText gpu={gpu} metric={metric} holdersKnown={holdersKnown} />
+                      )}
+                      {(gpu.reading.temperatureCelsius ?? 0) >= warmCelsius ? (
+                        <span className={styles.glyph}>⚠</span>
+                      ) : null}
+                    </button>
+                  </div>
+                ))}
+              </div>
+            ))}
+          </div>
+        </section>
+      ))}
+    </div>
+  );
+}
+
+function CellText(props: {
+  readonly gpu: Gpu;
+  readonly metric: MetricSpec;
+  readonly holdersKnown: boolean;
+}): ReactNode {
+  const state = cellState(props.gpu, props.holdersKnown);
+  if (state === "stale") return "silent";
+  if (state === "free") return "";
+  const { value } = metricValue(props.gpu, props.metric.value);
+  return state === "idle" && props.metric.value === "activity" ? (
+    <>
+      {value} <span className={styles.idleWord}>idle</span>
+    </>
+  ) : (
+    value
+  );
+}
+
+function cellStyle(gpu: Gpu, metric: MetricSpec, holdersKnown: boolean) {
+  const state = cellState(gpu, holdersKnown);
+  const ratio = rampRatio(gpu, metric.value);
+  if (ratio === undefined || state === "stale" || state === "free") return undefined;
+  const step = rampStep(Math.max(0, Math.min(1, ratio)));
+  // Both ramps cross the middle of lightness at the fifth step.
+  return {
+    background: `var(--${metric.ramp}-${step + 1})`,
+    color: step >= 5 ? "var(--on-ramp-high)" : "var(--on-ramp-low)",
+  };
+}
+
+function cellLabel(gpu: Gpu, metric: MetricSpec, holdersKnown: boolean): string {
+  const state = cellState(gpu, holdersKnown);
+  const words: Readonly<Record<typeof state, string>> = {
+    ok: "",
+    idle: ", held but idle",
+    free: ", not held",
+    stale: ", no sample for a minute",
+    unknown: ", not measured",
+  };
+  const hot = (gpu.reading.temperatureCelsius ?? 0) >= warmCelsius ? ", hot" : "";
+  return `${gpu.node === "" ? "this host" : gpu.node} GPU ${gpu.index ?? gpu.uuid}, ${metric.label.toLowerCase()} ${say(metricValue(gpu, metric.value))}${words[state]}${hot}`;
+}
+
+/** Left and right within a node, up and down between rows of the whole page. */
+function moveFocus(
+  event: KeyboardEvent<HTMLButtonElement>,
+  grid: HTMLElement | null,
+  onSelect: (uuid: string) => void,
+): void {
+  const steps: Readonly<Record<string, readonly [number, number]>> = {
+    ArrowLeft: [0, -1],
+    ArrowRight: [0, 1],
+    ArrowUp: [-1, 0],
+    ArrowDown: [1, 0],
+  };
+  const step = steps[event.key];
+  if (!step || !grid) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const rows = [...grid.querySelectorAll<HTMLElement>("[role=row]")].map((row) => [
+    ...row.querySelectorAll<HTMLButtonElement>("button[data-gpu]"),
+  ]);
+  const at = rows.findIndex((row) => row.includes(event.currentTarget));
+  const column = rows[at]?.indexOf(event.currentTarget) ?? 0;
+  const row = rows[Math.max(0, Math.min(rows.length - 1, at + step[0]))] ?? [];
+  const next = row[Math.max(0, Math.min(row.length - 1, column + step[1]))];
+  next?.focus();
+  if (next?.dataset["gpu"] !== undefined) onSelect(next.dataset["gpu"]);
+}

@@ -1,0 +1,156 @@
+/**
+ * The same devices as a table, slices included, sortable by any reading.
+ */
+import { useState, type ReactNode } from "react";
+import type { Gpu } from "@axonize/core/contract/gpu";
+import { bytes, count, percent, type Quantity } from "../../data/format.ts";
+import { Num } from "../../ui/Figure.tsx";
+import { activity, shortName, whole } from "./fleet.ts";
+import styles from "./GpuTable.module.css";
+
+interface Column {
+  readonly id: string;
+  readonly label: string;
+  readonly sort: (gpu: Gpu) => number | string;
+  readonly cell: (gpu: Gpu) => Quantity | string;
+}
+
+const columns: readonly Column[] = [
+  {
+    id: "node",
+    label: "Node",
+    sort: (g) => g.node,
+    cell: (g) => (g.node === "" ? "this host" : g.node),
+  },
+  {
+    id: "index",
+    label: "GPU",
+    sort: (g) => g.index ?? -1,
+    cell: (g) => (g.migProfile === "" ? String(g.index ?? "–") : `slice ${g.migProfile}`),
+  },
+  { id: "name", label: "Model", sort: (g) => g.name, cell: (g) => shortName(g.name) },
+  { id: "holder", label: "Held by", sort: (g) => holder(g), cell: (g) => holder(g) },
+  {
+    id: "activity",
+    label: "Activity",
+    sort: (g) => activity(g) ?? -1,
+    cell: (g) => percent(activity(g)),
+  },
+  {
+    id: "memory",
+    label: "Memory",
+    sort: (g) => g.reading.memoryUsedBytes ?? -1,
+    cell: (g) => bytes(g.reading.memoryUsedBytes),
+  },
+  {
+    id: "power",
+    label: "Power",
+    sort: (g) => g.reading.powerWatts ?? -1,
+    cell: (g) => whole(g.reading.powerWatts, "W"),
+  },
+  {
+    id: "temperature",
+    label: "Temp",
+    sort: (g) => g.reading.temperatureCelsius ?? -1,
+    cell: (g) => whole(g.reading.temperatureCelsius, "°C"),
+  },
+  {
+    id: "clock",
+    label: "SM clock",
+    sort: (g) => g.reading.smClockMhz ?? -1,
+    cell: (g) => whole(g.reading.smClockMhz, "MHz"),
+  },
+  { id: "calls", label: "Calls", sort: (g) => g.requestCount, cell: (g) => count(g.requestCount) },
+];
+const textColumns = new Set(["node", "index", "name", "holder"]);
+
+export function GpuTable(props: {
+  readonly gpus: readonly Gpu[];
+  readonly selected: string;
+  readonly onSelect: (uuid: string) => void;
+  readonly onOpen: (gpu: Gpu) => void;
+}): ReactNode {
+  const [sort, setSort] = useState({ id: "node", down: false });
+  const column = columns.find(({ id }) => id === sort.id) ?? columns[0];
+  const sorted = [...props.gpus].sort((a, b) => {
+    const [x, y] = [column?.sort(a) ?? "", column?.sort(b) ?? ""];
+    const order =
+      typeof x === "number" && typeof y === "number"
+        ? x - y
+        : String(x).localeCompare(String(y), "en", { numeric: true });
+    return (sort.down ? -order : order) || a.uuid.localeCompare(b.uuid);
+  });
+  return (
+    <section className={styles.scroller} aria-label="Devices" tabIndex={0}>
+      <table className={styles.table}>
+        <thead>
+          <tr>
+            {columns.map(({ id, label }) => (
+              <th
+                key={id}
+                scope="col"
+                className={textColumns.has(id) ? undefined : styles.number}
+                aria-sort={sort.id === id ? (sort.down ? "descending" : "ascending") : undefined}
+              >
+                <button
+                  type="button"
+                  className={styles.sort}
+                  onClick={() => {
+                    setSort({ id, down: sort.id === id ? !sort.down : !textColumns.has(id) });
+                  }}
+                >
+                  {label}
+                  {sort.id === id ? (
+                    <span aria-hidden="true">{sort.down ? " ↓" : " ↑"}</span>
+                  ) : null}
+                </button>
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {sorted.map((gpu) => (
+            <tr
+              key={gpu.uuid}
+              className={gpu.uuid === props.selected ? styles.selected : styles.row}
+              onDoubleClick={() => {
+                props.onOpen(gpu);
+              }}
+            >
+              {columns.map(({ id, cell }) => {
+                const content = cell(gpu);
+                const shown = typeof content === "string" ? content : <Num q={content} />;
+                return (
+                  <td key={id} className={textColumns.has(id) ? styles.text : styles.number}>
+                    {id === "node" ? (
+                      <button
+                        type="button"
+                        className={styles.pick}
+                        onClick={() => {
+                          props.onSelect(gpu.uuid);
+                        }}
+                      >
+                        {shown}
+                        {gpu.stale ? <span className={styles.stale}> silent</span> : null}
+                      </button>
+                    ) : (
+                      shown
+                    )}
+                  </td>
+                );
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+function holder(gpu: Gpu): string {
+  const [first] = gpu.pods;
+  if (!first) return "–";
+  return gpu.pods.length > 1
+    ? `${first.namespace}/${first.name} +${gpu.pods.length - 1}`
+    : `${first.namespace}/${first.name}`;
+}

@@ -1,0 +1,195 @@
+/**
+ * The fleet as the page shows it: metrics, grouping by node, counts from owned to effective, search.
+ * Pure; computed from one answer of the API.
+ */
+import type { Gpu } from "@axonize/core/contract/gpu";
+import { bytes, digits, noValue, type Quantity } from "../../data/format.ts";
+
+export type FleetMetric = "activity" | "memory" | "bandwidth" | "tensor" | "power" | "temperature";
+
+export interface MetricSpec {
+  readonly value: FleetMetric;
+  readonly label: string;
+  readonly ramp: "use" | "heat";
+  readonly low: string;
+  readonly high: string;
+}
+
+export const fleetMetrics: readonly MetricSpec[] = [
+  { value: "activity", label: "Activity", ramp: "use", low: "0 %", high: "100 %" },
+  { value: "memory", label: "Memory", ramp: "use", low: "0 %", high: "100 %" },
+  { value: "bandwidth", label: "Bandwidth", ramp: "use", low: "0 %", high: "100 %" },
+  { value: "tensor", label: "Tensor", ramp: "use", low: "0 %", high: "100 %" },
+  { value: "power", label: "Power", ramp: "heat", low: "0 %", high: "limit" },
+  { value: "temperature", label: "Temperature", ramp: "heat", low: "30 °C", high: "95 °C" },
+];
+
+/** 30 °C is a cool idle device; at about 95 °C data-centre devices slow down. */
+const coolCelsius = 30;
+const hotCelsius = 95;
+/** A warning before the slowdown. */
+export const warmCelsius = 85;
+
+/** SM activity where the device tells it; utilisation (any kernel running) otherwise. */
+export function activity(gpu: Gpu): number | undefined {
+  return gpu.reading.smActivityRatio ?? gpu.reading.utilizationRatio ?? undefined;
+}
+
+/** 0–1 on the metric's ramp; undefined where it is not measured. */
+export function rampRatio(gpu: Gpu, metric: FleetMetric): number | undefined {
+  const r = gpu.reading;
+  switch (metric) {
+    case "activity":
+      return activity(gpu);
+    case "memory":
+      return quotient(r.memoryUsedBytes, r.memoryTotalBytes);
+    case "bandwidth":
+      return r.dramActivityRatio ?? undefined;
+    case "tensor":
+      return r.tensorActivityRatio ?? undefined;
+    case "power":
+      return quotient(r.powerWatts, r.powerLimitWatts);
+    case "temperature":
+      return r.temperatureCelsius === null
+        ? undefined
+        : (r.temperatureCelsius - coolCelsius) / (hotCelsius - coolCelsius);
+  }
+}
+
+export function metricValue(gpu: Gpu, metric: FleetMetric): Quantity {
+  const r = gpu.reading;
+  if (metric === "power") return whole(r.powerWatts, "W");
+  if (metric === "temperature") return whole(r.temperatureCelsius, "°C");
+  if (metric === "memory" && r.memoryTotalBytes === null) return bytes(r.memoryUsedBytes);
+  const ratio = rampRatio(gpu, metric);
+  return ratio === undefined ? noValue : { value: String(Math.round(ratio * 100)), unit: "%" };
+}
+
+export function whole(value: number | null, unit: string): Quantity {
+  return value === null ? noValue : { value: String(Math.round(value)), unit };
+}
+
+function quotient(part: number | null, all: number | null): number | undefined {
+  return part === null || all === null || all === 0 ? undefined : part / all;
+}
+
+/** At most this active counts as idle: sensors report 0 or a fraction of a percent. */
+const idleRatio = 0.02;
+
+export type CellState = "ok" | "idle" | "free" | "stale" | "unknown";
+
+/** `idle` is held by somebody and does nothing; `free` is held by nobody (where holders are known). */
+export function cellState(gpu: Gpu, holdersKnown: boolean): CellState {
+  if (gpu.stale) return "stale";
+  const active = activity(gpu);
+  if (active === undefined) return "unknown";
+  if (active > idleRatio) return "ok";
+  if (!holdersKnown) return "idle";
+  return gpu.pods.length > 0 ? "idle" : "free";
+}
+
+export interface NodeRow {
+  readonly node: string;
+  readonly gpus: readonly { readonly gpu: Gpu; readonly slices: readonly Gpu[] }[];
+}
+export interface ModelGroup {
+  readonly name: string;
+  readonly nodes: readonly NodeRow[];
+  readonly count: number;
+}
+
+/** By GPU model, then by node, each node's devices by index. */
+export function groupFleet(gpus: readonly Gpu[]): readonly ModelGroup[] {
+  const slices = Map.groupBy(
+    gpus.filter((gpu) => gpu.parentUuid !== ""),
+    (gpu) => gpu.parentUuid,
+  );
+  const whole = gpus.filter((gpu) => gpu.parentUuid === "");
+  const known = new Set(whole.map((gpu) => gpu.uuid));
+  // A slice whose GPU did not report stands for itself.
+  const alone = gpus.filter((gpu) => gpu.parentUuid !== "" && !known.has(gpu.parentUuid));
+  const groups = Map.groupBy([...whole, ...alone], (gpu) => gpu.name);
+  return [...groups]
+    .map(([name, members]) => ({
+      name: shortName(name),
+      count: members.length,
+      nodes: [...Map.groupBy(members, (gpu) => gpu.node)]
+        .sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }))
+        .map(([node, inside]) => ({
+          node,
+          gpus: inside
+            .sort((a, b) => (a.index ?? 0) - (b.index ?? 0) || a.uuid.localeCompare(b.uuid))
+            .map((gpu) => ({
+              gpu,
+              slices: (slices.get(gpu.uuid) ?? []).sort((a, b) => (a.index ?? 0) - (b.index ?? 0)),
+            })),
+        })),
+    }))
+    .sort((a, b) => b.count - a.count);
+}
+
+export function shortName(name: string): string {
+  return name
+    .replace(/^NVIDIA\s+/, "")
+    .replace(/\s+HBM\d.*$/, "")
+    .replace(/-SXM\d?-/, " ");
+}
+
+export interface Funnel {
+  readonly total: number;
+  readonly allocated: number | undefined;
+  readonly active: number;
+  readonly effective: number;
+  readonly idle: number;
+  readonly hot: number;
+  readonly stale: number;
+  readonly powerWatts: number | null;
+}
+
+/** Devices, not slices. Effective: more than half busy. */
+export function funnelOf(gpus: readonly Gpu[]): Funnel {
+  const devices = gpus.filter((gpu) => gpu.parentUuid === "");
+  const held = devices.filter((gpu) => gpu.pods.length > 0);
+  const known = held.length > 0;
+  const watts = devices.flatMap((gpu) => gpu.reading.powerWatts ?? []);
+  return {
+    total: devices.length,
+    allocated: known ? held.length : undefined,
+    active: devices.filter((gpu) => !gpu.stale && (activity(gpu) ?? 0) > idleRatio).length,
+    effective: devices.filter((gpu) => !gpu.stale && (activity(gpu) ?? 0) > 0.5).length,
+    idle: devices.filter((gpu) => cellState(gpu, known) === "idle").length,
+    hot: devices.filter((gpu) => (gpu.reading.temperatureCelsius ?? 0) >= warmCelsius).length,
+    stale: devices.filter((gpu) => gpu.stale).length,
+    powerWatts: watts.length === 0 ? null : watts.reduce((a, b) => a + b, 0),
+  };
+}
+
+/** Every word must be in the node, name, id, slice or a holder; `key:` before a word is ignored. */
+export function filterFleet(gpus: readonly Gpu[], text: string): readonly Gpu[] {
+  const words = text
+    .toLowerCase()
+    .split(/\s+/)
+    .map((word) => word.replace(/^\w+:/, "").replace(/\*$/, ""))
+    .filter(Boolean);
+  if (words.length === 0) return gpus;
+  return gpus.filter((gpu) => {
+    const hay = [
+      gpu.node,
+      gpu.name,
+      gpu.uuid,
+      gpu.parentUuid,
+      gpu.migProfile,
+      ...gpu.pods.flatMap((p) => [p.namespace, p.name]),
+    ]
+      .join(" ")
+      .toLowerCase();
+    return words.every((word) => hay.includes(word));
+  });
+}
+
+export function kilowatts(watts: number | null): Quantity {
+  if (watts === null) return noValue;
+  return watts >= 1000
+    ? { value: digits(watts / 1000), unit: "kW" }
+    : { value: String(Math.round(watts)), unit: "W" };
+}
