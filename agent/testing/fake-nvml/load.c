@@ -77,10 +77,16 @@ bool is_lost(const struct node *node, unsigned int gpu, double t) {
 
 /* The integral of power since the driver was loaded; remembered, so that a call adds new steps only. */
 unsigned long long energy_mj(const struct node *node, unsigned int gpu, double t) {
-  static struct { double start, until, joules, reload; } known[MAX_GPUS];
+  static struct { const struct product *product; double start, until, joules, reload; } known[MAX_GPUS];
   double reload = node->reload_s > 0 ? clamp((node->reload_s - node->start_s) * node->speed, 0, t) : 0;
-  if (known[gpu].start != node->start_s || known[gpu].reload != reload || known[gpu].until > t)
-    known[gpu].start = node->start_s, known[gpu].reload = reload, known[gpu].until = reload, known[gpu].joules = 0;
+  const struct product *product = node->gpus[gpu].product;
+  if (known[gpu].product != product || known[gpu].start != node->start_s || known[gpu].reload != reload ||
+      known[gpu].until > t) {
+    known[gpu].product = product;
+    known[gpu].start = node->start_s;
+    known[gpu].reload = known[gpu].until = reload;
+    known[gpu].joules = 0;
+  }
   while (known[gpu].until + ENERGY_STEP_S <= t) {
     known[gpu].joules += activity_of_gpu(node, gpu, known[gpu].until).power_w * ENERGY_STEP_S;
     known[gpu].until += ENERGY_STEP_S;

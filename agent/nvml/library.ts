@@ -1,0 +1,115 @@
+/**
+ * The driver's library through koffi: each function looked up by its exact versioned export name, the
+ * newest that exists, when it is first needed. ffi-napi, the older binding, no longer compiles on a
+ * current Node. Arguments are integers and raw buffers, so that no header's struct is mirrored here;
+ * layouts.ts knows the offsets.
+ */
+import koffi, { type LibraryHandle } from "koffi";
+
+export type Parameter = "handle" | "buffer" | "u32" | "i32" | "u64" | "text";
+export type Argument = number | bigint | string | Uint8Array | undefined;
+
+export interface NativeFunction {
+  /** The export that was bound, e.g. `nvmlDeviceGetMemoryInfo_v2`. */
+  readonly name: string;
+  call(...values: readonly Argument[]): number;
+  /** Runs on a thread of its own. Buffers must stay referenced until it resolves. */
+  callAsync(...values: readonly Argument[]): Promise<number>;
+}
+
+export interface Library {
+  /** The first of the exports that exists, or undefined. */
+  bind(exports: readonly string[], parameters: readonly Parameter[]): NativeFunction | undefined;
+}
+
+/** A handle is an opaque pointer: an integer of its size, in the same register. */
+const nativeTypes: Record<Parameter, string> = {
+  handle: "uintptr_t",
+  buffer: "void *",
+  u32: "uint32_t",
+  i32: "int32_t",
+  u64: "uint64_t",
+  text: "const char *",
+};
+
+/**
+ * Where the runtime or the operator puts the driver's library; glibc's loader finds the first. Other
+ * places, such as GKE's, are named by AXONIZE_NVML_LIBRARY.
+ */
+const usualPaths = [
+  "libnvidia-ml.so.1",
+  "/run/nvidia/driver/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
+  "/run/nvidia/driver/usr/lib/aarch64-linux-gnu/libnvidia-ml.so.1",
+];
+
+export class LibraryNotFound extends Error {}
+
+/** Loads the library. `path` (AXONIZE_NVML_LIBRARY) replaces the usual places. */
+export function loadLibrary(path: string | undefined): Library {
+  if (process.arch !== "x64" && process.arch !== "arm64") {
+    throw new LibraryNotFound(
+      `NVML's layouts are known for x86-64 and aarch64, not ${process.arch}`,
+    );
+  }
+  const handle = open(path === undefined ? usualPaths : [path]);
+  return {
+    bind(exports, parameters) {
+      const types = parameters.map((parameter) => nativeTypes[parameter]);
+      for (const name of exports) {
+        const bound = bindOne(handle, name, types);
+        if (bound) return bound;
+      }
+      return undefined;
+    },
+  };
+}
+
+function open(paths: readonly string[]): LibraryHandle {
+  const failures: string[] = [];
+  for (const path of paths) {
+    try {
+      return koffi.load(path);
+    } catch (error) {
+      // The next place may have it; if none has, all failures are told.
+      failures.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  throw new LibraryNotFound(failures.join("; "));
+}
+
+type Callback = (error: Error | null, returned: number) => void;
+interface KoffiFunction {
+  (...values: readonly Argument[]): number;
+  async(...values: readonly (Argument | Callback)[]): void;
+}
+
+function bindOne(
+  handle: LibraryHandle,
+  name: string,
+  types: readonly string[],
+): NativeFunction | undefined {
+  let native: KoffiFunction;
+  try {
+    // Safe: koffi builds a function of these parameters that returns `int` and has `.async`.
+    native = handle.func(name, "int", [...types]) as KoffiFunction;
+  } catch {
+    // Not exported by this driver generation: the caller tries an older name or does without.
+    return undefined;
+  }
+  return {
+    name,
+    call: native,
+    callAsync: (...values) =>
+      new Promise((resolve, reject) => {
+        native.async(...values, (error: Error | null, returned: number) => {
+          if (error) reject(error);
+          else resolve(returned);
+        });
+      }),
+  };
+}
+
+/** The address of a buffer's memory, for structs that carry pointers. The buffer must outlive its use. */
+export function addressOf(buffer: Uint8Array): bigint {
+  return koffi.address(buffer);
+}

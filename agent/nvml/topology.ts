@@ -1,0 +1,183 @@
+/**
+ * Which GPUs and MIG slices there are: read whole each time, because MIG handles go stale silently.
+ *
+ * A slice's handle is a place in the driver, not a slice: after a repartition it describes whatever sits
+ * there. So a slice is known by (UUID, GPU instance, compute instance), and `isStill` asks the handle.
+ * Yields between devices, so a slow driver delays a tick by one device and not by the whole node.
+ */
+import { setImmediate as yieldToLoop } from "node:timers/promises";
+import type { Functions } from "./functions.ts";
+import { sizes, textOf, textSizes, u32, u64 } from "./layouts.ts";
+import { maxGpus, maxSlicesPerGpu } from "./limits.ts";
+import { code, reasonOf, type Reason } from "./readings.ts";
+import { createReads, type Reads } from "./reads.ts";
+
+export interface Slice {
+  readonly uuid: string;
+  readonly parentUuid: string;
+  readonly index: number;
+  readonly gpuInstanceId: number;
+  readonly computeInstanceId: number;
+  /** As the driver names it, e.g. `1g.10gb`; never computed. */
+  readonly profile: string;
+  readonly smCount: number | undefined;
+  readonly gpuInstanceSlices: number | undefined;
+  readonly computeInstanceSlices: number | undefined;
+  readonly memoryMib: number | undefined;
+  /** Needs privilege; undefined with the reason beside it. */
+  readonly placement: { readonly start: number; readonly size: number } | undefined;
+  readonly placementMissing: Reason | undefined;
+}
+
+export interface Gpu {
+  readonly uuid: string;
+  /** Order of this boot; no identity. */
+  readonly index: number;
+  readonly name: string;
+  readonly minor: number | undefined;
+  readonly serial: string | undefined;
+  readonly pciBusId: string | undefined;
+  readonly architecture: number | undefined;
+  readonly computeCapability: string | undefined;
+  /** undefined: the card has no MIG. */
+  readonly migEnabled: boolean | undefined;
+  readonly migPending: boolean | undefined;
+  readonly lost: boolean;
+  readonly slices: readonly Slice[];
+}
+
+/** With the driver's handles; stays inside agent/nvml. */
+export interface OpenSlice extends Slice {
+  readonly handle: number;
+}
+export interface OpenGpu extends Gpu {
+  readonly handle: number;
+  readonly slices: readonly OpenSlice[];
+}
+
+export interface TopologyReader {
+  /** `known`: the previous answer, which a lost GPU keeps its identity from. */
+  read(known: readonly OpenGpu[]): Promise<{ returned: number; gpus: OpenGpu[] }>;
+  /** Whether the handle still describes that slice. Ask after a reading and before trusting it. */
+  isStill(slice: OpenSlice): boolean;
+}
+
+export function createTopologyReader(functions: Functions): TopologyReader {
+  const reads = createReads(functions);
+  return {
+    async read(known) {
+      const counted = functions.call("count", reads.out.bytes);
+      if (counted !== code.success) return { returned: counted, gpus: [] };
+      const count = Math.min(u32(reads.out.view, 0), maxGpus);
+      const gpus: OpenGpu[] = [];
+      for (let index = 0; index < count; index += 1) {
+        const answer = await readGpuAt(reads, index);
+        const before = known.find((gpu) => gpu.index === index);
+        if (answer === code.libraryMismatch) return { returned: answer, gpus: [] };
+        if (typeof answer === "object") gpus.push(answer);
+        else if (answer === code.gpuIsLost && before) gpus.push({ ...before, lost: true });
+        await yieldToLoop();
+      }
+      return { returned: code.success, gpus };
+    },
+    isStill: (slice) =>
+      reads.text("uuid", slice.handle, textSizes.uuid) === slice.uuid &&
+      reads.number("gpuInstanceId", slice.handle) === slice.gpuInstanceId &&
+      reads.number("computeInstanceId", slice.handle) === slice.computeInstanceId,
+  };
+}
+
+/** The GPU, or the code that refused it. */
+async function readGpuAt(reads: Reads, index: number): Promise<OpenGpu | number> {
+  const { functions, out } = reads;
+  const returned = functions.call("handleByIndex", index, out.bytes);
+  const handle = reads.pointer(returned);
+  if (handle === undefined) return returned;
+  // `out` holds 96 bytes: the code of a refusal matters here, so this is no `text`.
+  const named = functions.call("uuid", handle, out.bytes, textSizes.uuid);
+  if (named !== code.success) return named;
+  const uuid = textOf(out.bytes);
+  const capability = reads.pair("computeCapability", handle);
+  const mig = reads.pair("migMode", handle);
+  const pci = functions.call("pciInfo", handle, out.bytes) === code.success;
+  const gpu: OpenGpu = {
+    uuid,
+    index,
+    handle,
+    pciBusId: pci ? textOf(out.bytes.subarray(36, sizes.pciInfo)) : undefined,
+    name: reads.text("name", handle, textSizes.name) ?? "",
+    minor: reads.number("minorNumber", handle),
+    serial: reads.text("serial", handle, textSizes.serial),
+    architecture: reads.number("architecture", handle),
+    computeCapability: capability?.join("."),
+    migEnabled: mig === undefined ? undefined : mig[0] === 1,
+    migPending: mig === undefined ? undefined : mig[1] === 1,
+    lost: false,
+    slices: [],
+  };
+  return gpu.migEnabled === true ? { ...gpu, slices: await readSlices(reads, gpu) } : gpu;
+}
+
+async function readSlices(reads: Reads, gpu: OpenGpu): Promise<OpenSlice[]> {
+  const slices: OpenSlice[] = [];
+  const most = Math.min(reads.number("maxMigCount", gpu.handle) ?? 0, maxSlicesPerGpu);
+  for (let index = 0; index < most; index += 1) {
+    const slice = readSlice(reads, gpu, index);
+    if (!slice) continue;
+    slices.push(slice);
+    await yieldToLoop();
+  }
+  return slices;
+}
+
+function readSlice(reads: Reads, gpu: OpenGpu, index: number): OpenSlice | undefined {
+  const { functions, out } = reads;
+  // 6 is a hole in the sparse indices; anything else that fails vanished while we looked.
+  const handle = reads.pointer(functions.call("migHandle", gpu.handle, index, out.bytes));
+  if (handle === undefined) return undefined;
+  const uuid = reads.text("uuid", handle, textSizes.uuid);
+  const gpuInstanceId = reads.number("gpuInstanceId", handle);
+  const computeInstanceId = reads.number("computeInstanceId", handle);
+  if (uuid === undefined || gpuInstanceId === undefined || computeInstanceId === undefined) {
+    return undefined;
+  }
+  const name = reads.text("name", handle, textSizes.name) ?? "";
+  const told = functions.call("attributes", handle, out.bytes) === code.success;
+  const at = (offset: number): number | undefined => (told ? u32(out.view, offset) : undefined);
+  const attributes = {
+    smCount: at(0),
+    gpuInstanceSlices: at(24),
+    computeInstanceSlices: at(28),
+    memoryMib: told ? u64(out.view, 32) : undefined,
+  };
+  return {
+    uuid,
+    parentUuid: gpu.uuid,
+    index,
+    handle,
+    gpuInstanceId,
+    computeInstanceId,
+    profile: / MIG (\S+)$/.exec(name)?.[1] ?? "",
+    ...attributes,
+    ...readPlacement(reads, gpu, gpuInstanceId),
+  };
+}
+
+function readPlacement(
+  reads: Reads,
+  gpu: OpenGpu,
+  gpuInstanceId: number,
+): Pick<Slice, "placement" | "placementMissing"> {
+  const { functions, out } = reads;
+  let returned = functions.call("gpuInstanceById", gpu.handle, gpuInstanceId, out.bytes);
+  if (returned === code.success) {
+    returned = functions.call("gpuInstanceInfo", u64(out.view, 0), out.bytes);
+  }
+  if (returned !== code.success) {
+    return { placement: undefined, placementMissing: reasonOf(returned) };
+  }
+  return {
+    placement: { start: u32(out.view, 16), size: u32(out.view, 20) },
+    placementMissing: undefined,
+  };
+}
