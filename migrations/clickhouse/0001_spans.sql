@@ -48,7 +48,9 @@ CREATE TABLE IF NOT EXISTS {{table:spans}}
     gpu_devices Array(LowCardinality(String)),
     gpu_level LowCardinality(String),
     resource_fp UInt64 CODEC(ZSTD(1)),
-    marks UInt16
+    marks UInt16,
+    -- "What arrived since?" reads the newest granules only: analytics keep older slots in memory.
+    INDEX received_range received TYPE minmax GRANULARITY 1
 )
 ENGINE = {{engine:ReplacingMergeTree(received)}}
 PARTITION BY (toDate(start), retention)

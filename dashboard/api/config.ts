@@ -1,0 +1,39 @@
+/**
+ * Configuration of the dashboard as a process of its own (standalone has its own schema).
+ */
+import * as z from "zod";
+import { Listen } from "@axonize/core/runtime/config";
+
+export const DashboardConfig = z.object({
+  AXONIZE_HTTP_LISTEN: Listen.prefault("127.0.0.1:3000").describe(
+    "Where the dashboard and its API are served.",
+  ),
+  AXONIZE_CLICKHOUSE_URL: z
+    .url({ protocol: /^https?$/, error: "must be http(s)://user:password@host:port/database" })
+    .describe("The ClickHouse server."),
+  AXONIZE_POSTGRES_URL: z
+    .url({
+      protocol: /^postgres(ql)?$/,
+      error: "must be postgres://user:password@host:port/database",
+    })
+    .describe("The PostgreSQL server."),
+  AXONIZE_ADMIN_KEY: z
+    .string()
+    .min(24, "must have at least 24 characters")
+    .optional()
+    .meta({ secret: true })
+    .describe("Key of the admin routes; without it they are closed."),
+  AXONIZE_OTLP_GRPC_ENDPOINT: z
+    .string()
+    .default("localhost:4317")
+    .describe("What the Start page tells people to send OTLP over gRPC to."),
+  AXONIZE_OTLP_HTTP_ENDPOINT: z
+    .string()
+    .default("http://localhost:4318")
+    .describe("What the Start page tells people to send OTLP over HTTP to."),
+  AXONIZE_LOG_LEVEL: z
+    .enum(["debug", "info", "warn", "error", "silent"])
+    .default("info")
+    .describe("Least level that is logged, as JSON lines on standard output."),
+});
+export type DashboardConfig = z.infer<typeof DashboardConfig>;

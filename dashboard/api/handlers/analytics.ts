@@ -1,0 +1,275 @@
+/**
+ * Overview and heat map. Slots that did not change are taken from memory (see analytics/slots.ts).
+ */
+import type { TraceFilter } from "@axonize/core/contract/trace";
+import { matrixOf } from "../analytics/heatmap.ts";
+import { groupsOf, seriesOf, totalsOf, type SlotCalls } from "../analytics/overview.ts";
+import {
+  createSlotCache,
+  runsOf,
+  slotsOf,
+  stepFor,
+  type Slot,
+  type SlotCache,
+} from "../analytics/slots.ts";
+import * as limits from "../limits.ts";
+import type { Context, Handlers } from "../mount.ts";
+import {
+  readCallGroups,
+  readDirtySlots,
+  readHeatColumns,
+  readTraceCounts,
+  type Basis,
+  type HeatColumn,
+  type HeatmapMetric,
+} from "../queries/analytics.sql.ts";
+import { filterCondition, type Condition } from "../queries/filter.sql.ts";
+import { devicesOfTenant, readFleetUse } from "../queries/gpus.sql.ts";
+import type { Queries, TenantScope } from "../queries/query.ts";
+import { rangeFrom } from "../range.ts";
+import { rfc3339FromMs } from "../time-text.ts";
+import { seesAllDevices } from "./gpus.ts";
+
+interface Cost {
+  rowsRead: number;
+  durationMs: number;
+}
+
+interface Part {
+  scope: TenantScope;
+  condition: Condition;
+  stepMs: number;
+  basis: Basis;
+  nowMs: number;
+  cost: Cost;
+}
+
+export function createAnalyticsHandlers(
+  deps: { queries: Queries },
+  config: { mode: "standalone" | "cluster" },
+): Pick<Handlers, "getOverview" | "getHeatmap"> {
+  const { queries } = deps;
+  const calls = createSlotCache<SlotCalls>({ maxBytes: limits.slotCacheBytes });
+  const heat = createSlotCache<HeatColumn | undefined>({ maxBytes: limits.slotCacheBytes });
+
+  return {
+    getOverview: async ({ query }, context) => {
+      const part = partOf(query, query.buckets, context);
+      const { fromMs, toMs } = part.scope;
+      const rangeMs = toMs - fromMs;
+      let slots = await readCalls(queries, calls, part);
+      if (!slots.some(({ value }) => value.groups.some((group) => group.calls > 0))) {
+        part.basis = "spans";
+        slots = await readCalls(queries, calls, part);
+      }
+      const [previous, gpu] = await Promise.all([
+        readCalls(queries, calls, {
+          ...part,
+          scope: { ...part.scope, fromMs: fromMs - rangeMs, toMs: fromMs },
+        }),
+        gpuUse(queries, part.scope, seesAllDevices(context, config.mode)),
+      ]);
+      const before = totalsOf(previous, rangeMs);
+      const groups = { rangeMs, most: limits.overviewGroups };
+      return {
+        from: rfc3339FromMs(fromMs),
+        to: rfc3339FromMs(toMs),
+        basis: part.basis,
+        stepMs: part.stepMs,
+        totals: totalsOf(slots, rangeMs),
+        previous: before.spans === 0 ? null : before,
+        series: seriesOf(slots),
+        byModel: groupsOf(slots, previous, { ...groups, by: "model" }),
+        byService: groupsOf(slots, previous, { ...groups, by: "service" }),
+        gpu,
+        query: part.cost,
+      };
+    },
+
+    getHeatmap: async ({ query }, context) => {
+      const part = partOf(query, query.buckets, context);
+      const { metric } = query;
+      let slots = await readHeat(queries, heat, part, metric);
+      if (metric === "duration" && slots.every(({ value }) => value === undefined)) {
+        part.basis = "spans";
+        slots = await readHeat(queries, heat, part, metric);
+      }
+      const unit = metric === "outputTokens" ? "tokens" : "ms";
+      return {
+        from: rfc3339FromMs(part.scope.fromMs),
+        to: rfc3339FromMs(part.scope.toMs),
+        metric,
+        unit,
+        stepMs: part.stepMs,
+        ...matrixOf(slots, { divisor: unit === "ms" ? 1e6 : 1, mostRows: limits.heatmapRows }),
+        query: part.cost,
+      };
+    },
+  };
+}
+
+function partOf(query: TraceFilter, bucketCount: number, context: Context): Part {
+  const { from, to, ...filter } = query;
+  const range = rangeFrom({ from, to }, context.nowMs);
+  const tenant = context.tenant();
+  // Older than the retention is nothing; a range of ten years is not ten years of empty slots.
+  const horizonMs = context.nowMs - tenant.retentionDays * 86_400_000;
+  const fromMs = Math.min(Math.max(range.fromMs, horizonMs), range.toMs - 1);
+  const toMs = Math.min(range.toMs, Math.max(context.nowMs + 86_400_000, fromMs + 1));
+  return {
+    scope: { tenant, signal: context.signal, fromMs, toMs },
+    condition: filterCondition(filter),
+    stepMs: stepFor({ fromMs, toMs }, bucketCount),
+    basis: "calls",
+    nowMs: context.nowMs,
+    cost: { rowsRead: 0, durationMs: 0 },
+  };
+}
+
+const noCalls: SlotCalls = { groups: [], traces: 0 };
+
+async function readCalls(
+  queries: Queries,
+  cache: SlotCache<SlotCalls>,
+  part: Part,
+): Promise<Slot<SlotCalls>[]> {
+  return await readSlots(queries, cache, {
+    part,
+    name: "calls",
+    empty: noCalls,
+    weigh: (value) => value.groups.reduce((sum, group) => sum + weightOf(group), 0),
+    compute: async (run) => {
+      const scope = { ...part.scope, ...run };
+      const [calls, traces] = await Promise.all([
+        readCallGroups(queries, scope, part),
+        readTraceCounts(
+          queries,
+          { ...scope, toMs: run.toMs + limits.matchWithinMs },
+          { ...part, ...run },
+        ),
+      ]);
+      addCost(part.cost, calls);
+      addCost(part.cost, traces);
+      const slots = new Map<number, SlotCalls>();
+      const groups = Map.groupBy(calls.groups, (group) => group.slotMs);
+      for (const slot of new Set([...groups.keys(), ...traces.counts.keys()])) {
+        slots.set(slot, {
+          groups: groups.get(slot) ?? [],
+          traces: traces.counts.get(slot) ?? 0,
+        });
+      }
+      return slots;
+    },
+  });
+}
+
+/** Names and numbers ~300 bytes, 16 bytes per occupied bucket. */
+const weightOf = (group: SlotCalls["groups"][number]): number =>
+  300 +
+  16 *
+    (group.durations.buckets.length + group.ttfts.buckets.length + group.perTokens.buckets.length);
+
+async function readHeat(
+  queries: Queries,
+  cache: SlotCache<HeatColumn | undefined>,
+  part: Part,
+  metric: HeatmapMetric,
+): Promise<Slot<HeatColumn | undefined>[]> {
+  return await readSlots(queries, cache, {
+    part,
+    name: `heat/${metric}`,
+    empty: undefined,
+    weigh: (value) => (value === undefined ? 0 : 100 + 16 * value.values.buckets.length),
+    compute: async (run) => {
+      const answer = await readHeatColumns(queries, { ...part.scope, ...run }, { ...part, metric });
+      addCost(part.cost, answer);
+      return new Map(answer.columns.map((column) => [column.slotMs, column]));
+    },
+  });
+}
+
+async function readSlots<T>(
+  queries: Queries,
+  cache: SlotCache<T>,
+  request: {
+    part: Part;
+    name: string;
+    empty: T;
+    weigh: (value: T) => number;
+    compute: (run: { fromMs: number; toMs: number }) => Promise<Map<number, T>>;
+  },
+): Promise<Slot<T>[]> {
+  const { part } = request;
+  const { scope, stepMs } = part;
+  return await cache.read({
+    key: JSON.stringify([
+      request.name,
+      scope.tenant.num,
+      stepMs,
+      part.basis,
+      part.condition.sql,
+      part.condition.params,
+    ]),
+    slots: slotsOf(scope, stepMs),
+    nowMs: part.nowMs,
+    isWhole: (slot) => slot >= scope.fromMs && slot + stepMs <= scope.toMs,
+    dirtySince: async (sinceMs) => await dirtySlots(queries, part, sinceMs),
+    compute: async (slots) => {
+      const computed = new Map<number, T>();
+      for (const run of runsOf(slots, { stepMs, mostMs: limits.slotRunMs })) {
+        const clipped = {
+          fromMs: Math.max(run.fromMs, scope.fromMs),
+          toMs: Math.min(run.toMs, scope.toMs),
+        };
+        for (const [slot, value] of await request.compute(clipped)) computed.set(slot, value);
+      }
+      return computed;
+    },
+    empty: request.empty,
+    weigh: request.weigh,
+  });
+}
+
+/**
+ * A late span changes its slot; the trace it belongs to may begin, or match, up to an hour away:
+ * the slots around it are read anew as well.
+ */
+async function dirtySlots(
+  queries: Queries,
+  part: Part,
+  sinceMs: number,
+): Promise<ReadonlySet<number>> {
+  const { scope, stepMs } = part;
+  const touched = await readDirtySlots(
+    queries,
+    {
+      ...scope,
+      fromMs: scope.fromMs - limits.matchWithinMs,
+      toMs: scope.toMs + limits.matchWithinMs,
+    },
+    { sinceMs, stepMs },
+  );
+  const dirty = new Set<number>();
+  for (const slot of touched) {
+    const from = Math.floor((slot - limits.matchWithinMs) / stepMs) * stepMs;
+    const to = slot + stepMs + limits.matchWithinMs;
+    for (let at = from; at < to; at += stepMs) dirty.add(at);
+  }
+  return dirty;
+}
+
+function addCost(cost: Cost, more: Cost): void {
+  cost.rowsRead += more.rowsRead;
+  cost.durationMs += more.durationMs;
+}
+
+/** For a tenant, the devices of its newest hour in the range: finding them reads its spans. */
+async function gpuUse(queries: Queries, scope: TenantScope, seesAll: boolean) {
+  const { signal, tenant, fromMs, toMs } = scope;
+  if (seesAll) return await readFleetUse(queries, { devices: "all", signal, fromMs, toMs });
+  const hour = { signal, toMs, fromMs: Math.max(fromMs, toMs - 3_600_000) };
+  const uses = await devicesOfTenant(queries, { ...hour, tenant });
+  return uses.size === 0
+    ? null
+    : await readFleetUse(queries, { ...hour, devices: [...uses.keys()] });
+}

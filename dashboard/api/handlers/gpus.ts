@@ -1,0 +1,175 @@
+/**
+ * Devices, their time series, and the GPU band under a request.
+ *
+ * A tenant sees a device only where and while its own spans ran on it; the admin, and the loopback
+ * tenant of standalone, see all that reported.
+ */
+import { AxonizeError } from "@axonize/core/runtime/error";
+import * as limits from "../limits.ts";
+import type { Context, Handlers } from "../mount.ts";
+import {
+  devicesOfTenant,
+  emptySeries,
+  readDeviceEvents,
+  readDevices,
+  readSeries,
+  type DeviceUse,
+} from "../queries/gpus.sql.ts";
+import type { DeviceScope, Queries, TenantScope } from "../queries/query.ts";
+import { rangeFrom } from "../range.ts";
+import { msFromNs, rfc3339FromMs } from "../time-text.ts";
+import { readHead, requireTrace } from "./trace.ts";
+
+/** Pixels of a lane: about one value per two pixels of a wide screen. */
+const laneSteps = 600;
+/** The band shows this share of the trace's length on either side (and at least a second). */
+const lanePadding = 0.2;
+
+export function createGpuHandlers(
+  deps: { queries: Queries },
+  config: { mode: "standalone" | "cluster" },
+): Pick<Handlers, "listGpus" | "getGpu" | "getGpuMetrics" | "getTraceGpu"> {
+  const { queries } = deps;
+  const sight = async (context: Context, range: { fromMs: number; toMs: number }) =>
+    await sightOf(queries, context, { ...range, seesAll: seesAllDevices(context, config.mode) });
+  return {
+    listGpus: async ({ query }, context) => {
+      const { scope, uses, seesAll } = await sight(context, rangeFrom(query, context.nowMs));
+      const items = await readDevices(queries, scope, {
+        nowMs: context.nowMs,
+        uses,
+        areOwnPodsOnly: !seesAll,
+      });
+      return { items, nextCursor: null };
+    },
+
+    getGpu: async ({ params, query }, context) => {
+      const seen = await sight(context, rangeFrom(query, context.nowMs));
+      const scope = only(seen, params.uuid);
+      const [gpu] = await readDevices(queries, scope, {
+        nowMs: context.nowMs,
+        uses: seen.uses,
+        areOwnPodsOnly: !seen.seesAll,
+      });
+      if (gpu === undefined) throw noDevice(params.uuid);
+      return gpu;
+    },
+
+    getGpuMetrics: async ({ params, query }, context) => {
+      const range = rangeFrom(query, context.nowMs);
+      const seen = await sight(context, range);
+      const scope = only(seen, params.uuid);
+      const stepMs = Math.max(100, Math.ceil((range.toMs - range.fromMs) / query.buckets));
+      const [devices, events] = await Promise.all([
+        readSeries(queries, scope, { stepMs, nowMs: context.nowMs }),
+        readDeviceEvents(queries, scope),
+      ]);
+      const found =
+        devices.get(params.uuid) ??
+        emptySeries(params.uuid, {
+          firstMs: scope.fromMs,
+          stepMs,
+          steps: Math.ceil((scope.toMs - scope.fromMs) / stepMs),
+        });
+      return {
+        from: rfc3339FromMs(range.fromMs),
+        to: rfc3339FromMs(range.toMs),
+        ...found,
+        events: events.get(params.uuid) ?? [],
+      };
+    },
+
+    getTraceGpu: async ({ params }, context) => {
+      const located = await requireTrace(queries, context, params.traceId);
+      const head = await readHead(queries, located, params.traceId);
+      const [startMs, endMs] = [msFromNs(head.startNs), msFromNs(head.endNs) + 1];
+      const padMs = Math.max(1000, Math.ceil((endMs - startMs) * lanePadding));
+      const range = { fromMs: startMs - padMs, toMs: endMs + padMs };
+      const about = {
+        traceId: params.traceId,
+        from: rfc3339FromMs(range.fromMs),
+        to: rfc3339FromMs(range.toMs),
+      };
+      const devices = head.gpus.slice(0, limits.traceLanes);
+      if (devices.length === 0)
+        return { ...about, lanes: [], reason: noDeviceReason(head.gpuLevel) };
+      const seesAll = seesAllDevices(context, config.mode);
+      // Another's use of a shared device is not this tenant's to see: no padding then.
+      const scope: DeviceScope = {
+        devices,
+        signal: context.signal,
+        ...(seesAll ? range : { fromMs: startMs, toMs: endMs }),
+      };
+      const uses = await devicesOfTenant(queries, located.scope);
+      const stepMs = Math.max(100, Math.ceil((scope.toMs - scope.fromMs) / laneSteps));
+      const [gpus, series, events] = await Promise.all([
+        readDevices(queries, scope, { nowMs: context.nowMs, uses, areOwnPodsOnly: !seesAll }),
+        readSeries(queries, scope, { stepMs, nowMs: context.nowMs }),
+        readDeviceEvents(queries, scope),
+      ]);
+      const lanes = gpus.flatMap((gpu) => {
+        const own = series.get(gpu.uuid);
+        return own ? [{ gpu, series: own.series, events: events.get(gpu.uuid) ?? [] }] : [];
+      });
+      return {
+        ...about,
+        lanes,
+        reason: lanes.length > 0 ? "" : `No samples of ${devices.join(", ")} in this time.`,
+      };
+    },
+  };
+}
+
+/** The admin acting for a tenant, and the one tenant of a machine of one's own. */
+export function seesAllDevices(context: Context, mode: "standalone" | "cluster"): boolean {
+  if (context.grant?.admin === true) return true;
+  return mode === "standalone" && context.grant?.keyId === undefined;
+}
+
+interface Sight {
+  scope: DeviceScope;
+  uses: ReadonlyMap<string, DeviceUse>;
+  seesAll: boolean;
+}
+
+async function sightOf(
+  queries: Queries,
+  context: Context,
+  options: { fromMs: number; toMs: number; seesAll: boolean },
+): Promise<Sight> {
+  const { seesAll, ...range } = options;
+  const tenantScope: TenantScope = {
+    tenant: context.tenant(),
+    signal: context.signal,
+    ...range,
+  };
+  const uses = await devicesOfTenant(queries, tenantScope);
+  return {
+    scope: { devices: seesAll ? "all" : [...uses.keys()], signal: context.signal, ...range },
+    uses,
+    seesAll,
+  };
+}
+
+/** The scope narrowed to one device, and for a tenant to the time in which its spans ran there. */
+function only(sight: Sight, uuid: string): DeviceScope {
+  const use = sight.uses.get(uuid);
+  if (sight.seesAll) return { ...sight.scope, devices: [uuid] };
+  if (use === undefined) throw noDevice(uuid);
+  return {
+    ...sight.scope,
+    devices: [uuid],
+    fromMs: Math.max(sight.scope.fromMs, use.firstMs),
+    toMs: Math.min(sight.scope.toMs, use.lastMs + 1),
+  };
+}
+
+const noDevice = (uuid: string): AxonizeError =>
+  new AxonizeError("not-found", `No device ${uuid.slice(0, 128)} reported in this time range.`);
+
+function noDeviceReason(level: string): string {
+  if (level === "" || level === "unattributed") {
+    return "No span of this trace is joined to a device: nothing told which GPU it ran on.";
+  }
+  return `The device is not certain (${level}), so none is shown.`;
+}

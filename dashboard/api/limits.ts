@@ -1,0 +1,70 @@
+/**
+ * Every bound of the dashboard's API, with its arithmetic. A bound that refuses something is counted
+ * in `metrics.ts` with its reason.
+ */
+
+/** The largest body any route takes is a tenant's settings: far below 1 KiB. */
+export const requestBodyBytes = 64 * 1024;
+/** A URL with 50 values of each of 11 facets, 20 characters each, is 12 KB; Node's own bound is 16 KiB. */
+export const headerBytes = 16 * 1024;
+/** Sockets: browsers keep 6 each; 1024 × ~50 KB = 50 MB. */
+export const connections = 1024;
+/** Slow-loris: headers within 10 s, the whole request within 30 s. */
+export const headersTimeoutMs = 10_000;
+export const requestTimeoutMs = 30_000;
+export const keepAliveTimeoutMs = 65_000;
+
+/** A page that takes longer is of no use to a person. */
+export const querySeconds = 15;
+/** The embedded engine has 900 MB for everything; ingest needs half. */
+export const queryMemoryBytes = 400 * 1024 * 1024;
+/** Rows of one answer: the largest is a trace's spans, 100,000, and some slack. */
+export const queryResultRows = 200_000;
+
+/** A matching span is looked for up to this long after its trace's start; agents run for minutes. */
+export const matchWithinMs = 3_600_000;
+/** A trace's earliest index row is looked for on this many days before its window. */
+export const traceIndexDaysBefore = 1;
+/** First window of a list and how fast it widens: 2 min, 16 min, 2 h, 17 h, the rest: five queries at most for a day. */
+export const listWindowMs = 120_000;
+export const listWindowGrowth = 8;
+/** Minutes whose granules a page's second stage may name; beyond it, their whole range is read. */
+export const pageMinutes = 5_000;
+
+/** Spans of one trace that are answered; 100,000 × ~45 bytes of columns = 4.5 MB of JSON. */
+export const traceSpans = 100_000;
+/** `format=auto` answers rows up to here: 5,000 × ~900 bytes = 4.5 MB. */
+export const traceRows = 5_000;
+
+/** Open event streams: each polls once per second, ~5 ms of the engine each = a third of a core. */
+export const eventStreams = 64;
+/** Requests told per poll of a stream. */
+export const eventsPerPoll = 20;
+export const eventPollMs = 1_000;
+
+/** Groups by model and by service on the overview; the rest is in the totals. */
+export const overviewGroups = 50;
+/** Rows of the heat map's log scale. */
+export const heatmapRows = 40;
+
+/** Devices of one answer: a cluster of 1,000 nodes with 8 GPUs, each in up to 7 slices, is beyond it. */
+export const devices = 10_000;
+/** Events of one device in one answer. */
+export const deviceEvents = 500;
+/** Lanes of one request: tensor parallel over 8 nodes with 8 GPUs. */
+export const traceLanes = 64;
+
+/** Tenants and keys of one answer. */
+export const adminItems = 10_000;
+/** Hours of usage in one answer: a year. */
+export const usageHours = 9_000;
+
+/** Bodies below this are not worth compressing: they fit one TCP segment. */
+export const compressBytes = 1_400;
+/** Files of the built web app kept in memory, compressed once: ~60 files, ~2 MB. */
+export const webFileBytes = 16 * 1024 * 1024;
+
+/** Memory of analytics: a day of 96 slots × 30 groups × ~4 KB = 12 MB; five such views. */
+export const slotCacheBytes = 64 * 1024 * 1024;
+/** One query reads at most this much time: 6 h of 10,000 calls/s would be 200 MB of values. */
+export const slotRunMs = 6 * 3_600_000;

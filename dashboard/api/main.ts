@@ -1,0 +1,63 @@
+/**
+ * The dashboard as a process of its own, in front of real stores: `node dashboard/api/main.ts`.
+ * Ingest migrates the stores; this waits for nothing and answers `notReady` until they are there.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createAccess } from "@axonize/core/runtime/access";
+import { createClickHouse } from "@axonize/core/runtime/clickhouse";
+import { systemClock } from "@axonize/core/runtime/clock";
+import { parseConfig, printConfig } from "@axonize/core/runtime/config";
+import { runProcess } from "@axonize/core/runtime/lifecycle";
+import { createLog } from "@axonize/core/runtime/log";
+import { createRegistry } from "@axonize/core/runtime/metrics";
+import { createPostgres } from "@axonize/core/runtime/postgres";
+import { createDashboard } from "./app.ts";
+import { DashboardConfig } from "./config.ts";
+
+await runProcess({
+  name: "axonize dashboard",
+  stopBudgetMs: 5000,
+  start: async () => {
+    const config = parseConfig(DashboardConfig, process.env);
+    if (process.argv.includes("--print-config")) {
+      process.stdout.write(`${printConfig(DashboardConfig, config)}\n`);
+      process.exit(0);
+    }
+    const log = createLog({ component: "dashboard", level: config.AXONIZE_LOG_LEVEL });
+    const stack = new AsyncDisposableStack();
+    const application = "axonize-dashboard";
+    const clickhouse = createClickHouse({ url: config.AXONIZE_CLICKHOUSE_URL, application });
+    stack.defer(async () => await clickhouse.close());
+    const sql = createPostgres({ url: config.AXONIZE_POSTGRES_URL, application });
+    stack.defer(async () => await sql.end({ timeout: 1 }));
+    const access = stack.use(
+      await createAccess(
+        { sql, clock: systemClock, log },
+        { adminKey: config.AXONIZE_ADMIN_KEY, loopbackTenant: undefined },
+      ),
+    );
+    const webRoot = join(import.meta.dirname, "../web/dist");
+    const dashboard = stack.use(
+      await createDashboard(
+        { clickhouse, sql, access, clock: systemClock, log, registry: createRegistry() },
+        {
+          listen: config.AXONIZE_HTTP_LISTEN,
+          mode: "cluster",
+          keylessLoopback: false,
+          otlpGrpcEndpoint: config.AXONIZE_OTLP_GRPC_ENDPOINT,
+          otlpHttpEndpoint: config.AXONIZE_OTLP_HTTP_ENDPOINT,
+          webRoot: existsSync(webRoot) ? webRoot : undefined,
+          version: packageVersion(),
+        },
+      ),
+    );
+    log.info({ event: "started", ...dashboard.address });
+    return { stop: async () => await stack.disposeAsync() };
+  },
+});
+
+function packageVersion(): string {
+  const text = readFileSync(join(import.meta.dirname, "../package.json"), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}

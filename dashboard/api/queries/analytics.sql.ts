@@ -1,0 +1,182 @@
+/**
+ * Calls per slot of time: counts, tokens and log-scaled histograms, by service, model and engine.
+ */
+import { heatmapMetrics } from "@axonize/core/contract/analytics";
+import { bucketSql, type Sparse } from "../analytics/histogram.ts";
+import { isCallSql, type Condition } from "./filter.sql.ts";
+import type { Queries, TenantScope } from "./query.ts";
+
+export type HeatmapMetric = (typeof heatmapMetrics)[number];
+/** Which spans count: model calls, or all where a tenant has no model calls. */
+export type Basis = "calls" | "spans";
+
+export interface CallGroup {
+  slotMs: number;
+  service: string;
+  model: string;
+  engine: string;
+  calls: number;
+  spans: number;
+  /** Distinct traces within the slot. */
+  traces: number;
+  errors: number;
+  inputTokens: number;
+  outputTokens: number;
+  cachedTokens: number;
+  reasoningTokens: number;
+  durations: Sparse;
+  ttfts: Sparse;
+  perTokens: Sparse;
+}
+
+const countsIf = (basis: Basis): string => (basis === "calls" ? isCallSql : "1");
+
+const perTokenSql = `coalesce(itl_ns, if(output_tokens > 1,
+  toUInt64(coalesce(decode_ns, if(ttft_ns <= duration_ns, duration_ns - ttft_ns, NULL)) / (output_tokens - 1)), NULL))`;
+
+const valueSql: Record<HeatmapMetric, string> = {
+  duration: "duration_ns",
+  ttft: "ttft_ns",
+  perToken: perTokenSql,
+  queue: "queue_ns",
+  prefill: "prefill_ns",
+  decode: "decode_ns",
+  outputTokens: "output_tokens",
+};
+
+const slotSql = "intDiv(toUnixTimestamp64Milli(start), {stepMs:Int64}) * {stepMs:Int64}";
+
+/** groupArray and run lengths: five times faster than sumMap over the same values. */
+const collect = (metric: HeatmapMetric, basis: Basis, name: string): string =>
+  `arraySort(groupArrayIf(assumeNotNull(${bucketSql(valueSql[metric])}), (${countsIf(basis)}) AND (${valueSql[metric]}) IS NOT NULL)) AS ${name}`;
+const buckets = (name: string): string => `arrayCompact(${name}) AS ${name}Buckets`;
+const counts = (name: string): string =>
+  `arrayPopFront(arrayDifference(arrayPushFront(arrayFilter((i, x, next) -> x != next, arrayEnumerate(${name}), ${name}, arrayShiftLeft(${name}, 1, toUInt16(65535))), toUInt32(0)))) AS ${name}Counts`;
+const sparse = (name: string): string => `${buckets(name)}, ${counts(name)}`;
+
+type GroupRecord = Omit<CallGroup, "durations" | "ttfts" | "perTokens"> &
+  Record<"dBuckets" | "dCounts" | "tBuckets" | "tCounts" | "pBuckets" | "pCounts", number[]>;
+
+export async function readCallGroups(
+  queries: Queries,
+  scope: TenantScope,
+  request: { condition: Condition; stepMs: number; basis: Basis },
+): Promise<{ groups: CallGroup[]; rowsRead: number; durationMs: number }> {
+  const { condition, basis } = request;
+  const counted = countsIf(basis);
+  const answer = await queries.rows<GroupRecord>(
+    scope,
+    `SELECT slotMs, service, model, engine, calls, spans, traces, errors, inputTokens,
+       outputTokens, cachedTokens, reasoningTokens, ${sparse("d")}, ${sparse("t")}, ${sparse("p")}
+     FROM (
+       SELECT ${slotSql} AS slotMs, service, model, engine,
+         countIf(${counted}) AS calls, count() AS spans, uniqCombined64(14)(trace_id) AS traces,
+         countIf(status = 2 AND (${counted})) AS errors,
+         ${tokenSums(counted)},
+         ${collect("duration", basis, "d")}, ${collect("ttft", basis, "t")},
+         ${collect("perToken", basis, "p")}
+       FROM {{spans}} WHERE ${condition.sql}
+       GROUP BY slotMs, service, model, engine
+     )`,
+    { ...condition.params, stepMs: request.stepMs },
+  );
+  const groups = answer.rows.map(
+    ({ dBuckets, dCounts, tBuckets, tCounts, pBuckets, pCounts, ...group }) => ({
+      ...group,
+      durations: { buckets: dBuckets, counts: dCounts },
+      ttfts: { buckets: tBuckets, counts: tCounts },
+      perTokens: { buckets: pBuckets, counts: pCounts },
+    }),
+  );
+  return { groups, rowsRead: answer.rowsRead, durationMs: answer.durationMs };
+}
+
+function tokenSums(counted: string): string {
+  return (["input", "output", "cached", "reasoning"] as const)
+    .map((kind) => `sumIf(ifNull(${kind}_tokens, 0), ${counted}) AS ${kind}Tokens`)
+    .join(", ");
+}
+
+/** Traces by the slot of their start: those with a matching span. */
+export async function readTraceCounts(
+  queries: Queries,
+  scope: TenantScope,
+  request: { condition: Condition; stepMs: number; fromMs: number; toMs: number },
+): Promise<{ counts: Map<number, number>; rowsRead: number; durationMs: number }> {
+  const { condition } = request;
+  const matching = condition.isEmpty
+    ? ""
+    : `WHERE trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${condition.sql})`;
+  const answer = await queries.rows<{ slotMs: number; traces: number }>(
+    scope,
+    `SELECT intDiv(startMs, {stepMs:Int64}) * {stepMs:Int64} AS slotMs, count() AS traces
+     FROM (
+       SELECT toUnixTimestamp64Milli(min(min_start)) AS startMs
+       FROM {{traceIndex}} ${matching} GROUP BY trace_id
+     )
+     WHERE startMs >= {countFromMs:Int64} AND startMs < {countToMs:Int64}
+     GROUP BY slotMs`,
+    {
+      ...condition.params,
+      stepMs: request.stepMs,
+      countFromMs: request.fromMs,
+      countToMs: request.toMs,
+    },
+  );
+  return {
+    counts: new Map(answer.rows.map((row) => [row.slotMs, row.traces])),
+    rowsRead: answer.rowsRead,
+    durationMs: answer.durationMs,
+  };
+}
+
+/** Slots in which spans lie that were received at or after a time: the skip index on `received` finds them. */
+export async function readDirtySlots(
+  queries: Queries,
+  scope: TenantScope,
+  request: { sinceMs: number; stepMs: number },
+): Promise<number[]> {
+  const { rows } = await queries.rows<{ slotMs: number }>(
+    scope,
+    `SELECT DISTINCT ${slotSql} AS slotMs FROM {{spansRaw}}
+     WHERE received >= fromUnixTimestamp64Milli({sinceMs:Int64}, 'UTC')`,
+    request,
+  );
+  return rows.map((row) => row.slotMs);
+}
+
+export interface HeatColumn {
+  slotMs: number;
+  values: Sparse;
+  errors: number;
+}
+
+export async function readHeatColumns(
+  queries: Queries,
+  scope: TenantScope,
+  request: { condition: Condition; stepMs: number; basis: Basis; metric: HeatmapMetric },
+): Promise<{ columns: HeatColumn[]; rowsRead: number; durationMs: number }> {
+  const { condition, basis, metric } = request;
+  const answer = await queries.rows<{
+    slotMs: number;
+    errors: number;
+    vBuckets: number[];
+    vCounts: number[];
+  }>(
+    scope,
+    `SELECT slotMs, errors, ${sparse("v")} FROM (
+       SELECT ${slotSql} AS slotMs, countIf(status = 2) AS errors, ${collect(metric, basis, "v")}
+       FROM {{spans}} WHERE (${countsIf(basis)}) AND ${condition.sql} GROUP BY slotMs
+     )`,
+    { ...condition.params, stepMs: request.stepMs },
+  );
+  return {
+    columns: answer.rows.map(({ slotMs, errors, vBuckets, vCounts }) => ({
+      slotMs,
+      errors,
+      values: { buckets: vBuckets, counts: vCounts },
+    })),
+    rowsRead: answer.rowsRead,
+    durationMs: answer.durationMs,
+  };
+}

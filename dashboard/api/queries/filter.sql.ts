@@ -1,0 +1,106 @@
+/**
+ * A TraceFilter as conditions on columns of `spans`. Values travel as server-side parameters.
+ *
+ * An exclusion (`!value`) means "has one, and another": `model=!llama` finds spans of other models,
+ * not every span without a model.
+ */
+import { Status } from "@axonize/core/contract/trace";
+import type { facetKeys, TraceFilter } from "@axonize/core/contract/trace";
+import type { Params } from "./query.ts";
+
+export type FacetKey = (typeof facetKeys)[number];
+export type SpanFilter = Omit<TraceFilter, "from" | "to">;
+
+export interface Condition {
+  /** Conditions joined by AND; `1` when there is none. */
+  sql: string;
+  params: Params;
+  isEmpty: boolean;
+}
+
+const columns = [
+  "service",
+  "environment",
+  "model",
+  "provider",
+  "engine",
+  "operation",
+  "pod",
+  "namespace",
+  "node",
+  "session",
+  "user",
+] as const;
+
+/** `without`: the facet whose own filter is left out, for its counts. */
+export function filterCondition(filter: SpanFilter, without?: FacetKey): Condition {
+  const parts: string[] = [];
+  const params: Params = {};
+  for (const column of columns) {
+    const values = filter[column];
+    if (values === undefined || column === without) continue;
+    const { include, exclude } = split(values);
+    if (include.length > 0) {
+      parts.push(`${column} IN {${column}In:Array(String)}`);
+      params[`${column}In`] = include;
+    }
+    if (exclude.length > 0) {
+      parts.push(`${column} != '' AND ${column} NOT IN {${column}Out:Array(String)}`);
+      params[`${column}Out`] = exclude;
+    }
+  }
+  if (filter.gpu !== undefined && without !== "gpu") addGpu(filter.gpu, parts, params);
+  if (filter.status !== undefined && without !== "status") {
+    parts.push(`status = {status:UInt8}`);
+    params["status"] = Status.options.indexOf(filter.status);
+  }
+  if (filter.q !== undefined && filter.q !== "") {
+    parts.push(`positionCaseInsensitiveUTF8(name, {q:String}) > 0`);
+    params["q"] = filter.q;
+  }
+  addRanges(filter, parts, params);
+  return { sql: parts.join(" AND ") || "1", params, isEmpty: parts.length === 0 };
+}
+
+function addGpu(values: readonly string[], parts: string[], params: Params): void {
+  const { include, exclude } = split(values);
+  if (include.length > 0) {
+    parts.push(`hasAny(gpu_devices, {gpuIn:Array(String)})`);
+    params["gpuIn"] = include;
+  }
+  if (exclude.length > 0) {
+    parts.push(`notEmpty(gpu_devices) AND NOT hasAny(gpu_devices, {gpuOut:Array(String)})`);
+    params["gpuOut"] = exclude;
+  }
+}
+
+function addRanges(filter: SpanFilter, parts: string[], params: Params): void {
+  const range = (name: keyof SpanFilter & string, condition: string, scale: number): void => {
+    const value = filter[name];
+    if (typeof value !== "number") return;
+    parts.push(condition.replace("?", `{${name}:Float64}`));
+    params[name] = value * scale;
+  };
+  range("minDurationMs", "duration_ns >= ?", 1e6);
+  range("maxDurationMs", "duration_ns <= ?", 1e6);
+  range("minTtftMs", "ttft_ns >= ?", 1e6);
+  range("maxTtftMs", "ttft_ns <= ?", 1e6);
+  const tokens = "ifNull(input_tokens, 0) + ifNull(output_tokens, 0)";
+  const known = "(input_tokens IS NOT NULL OR output_tokens IS NOT NULL)";
+  range("minTokens", `${known} AND ${tokens} >= ?`, 1);
+  range("maxTokens", `${known} AND ${tokens} <= ?`, 1);
+}
+
+function split(values: readonly string[]): { include: string[]; exclude: string[] } {
+  return {
+    include: values.filter((value) => !value.startsWith("!")),
+    exclude: values.filter((value) => value.startsWith("!")).map((value) => value.slice(1)),
+  };
+}
+
+/**
+ * A model call. Tools and agents carry an operation as well, and agents repeat the tokens of the
+ * calls within them: they are no calls of their own.
+ */
+export const isCallSql =
+  "(model != '' OR operation != '') AND operation NOT IN ('execute_tool', 'invoke_agent', 'create_agent', 'invoke_workflow')";

@@ -1,0 +1,213 @@
+/**
+ * Finds a page of traces: which ones, in which order. Stage one of a list.
+ *
+ * By start, windows widen from the newest (or oldest) edge; within one, traces with a matching span
+ * are candidates, and `trace_index` tells when each began. As windows are disjoint in trace start,
+ * pages are exact and new spans move nothing behind the cursor. Candidates come without FINAL: a
+ * superset, which stage two checks. Other orders need every trace of the range at once.
+ */
+import type { TraceListQuery } from "@axonize/core/contract/trace";
+import type * as z from "zod";
+import * as limits from "../limits.ts";
+import { isCallSql, type Condition } from "./filter.sql.ts";
+import type { Queries, TenantScope } from "./query.ts";
+import { principalRankSql } from "./trace-row.sql.ts";
+
+type Sort = z.infer<typeof TraceListQuery>["sort"];
+
+export interface Found {
+  traceId: string;
+  startNs: string;
+  maxStartNs: string;
+  /** What the page is ordered by, as decimal text. */
+  key: string;
+}
+
+export interface Order {
+  sort: Sort;
+  descending: boolean;
+  /** The last row of the page before. */
+  after: { key: string; traceId: string } | undefined;
+}
+
+export async function findTraces(
+  queries: Queries,
+  scope: TenantScope,
+  request: { condition: Condition; order: Order; count: number },
+): Promise<Found[]> {
+  if (request.order.sort !== "startTime") return await findByValue(queries, scope, request);
+  const found: Found[] = [];
+  for (const window of windows(scope, request.order)) {
+    const rows = await findInWindow(
+      queries,
+      { ...scope, ...window },
+      {
+        ...request,
+        count: request.count - found.length,
+      },
+    );
+    found.push(...rows);
+    if (found.length >= request.count) break;
+  }
+  return found;
+}
+
+/** Adjacent half-open windows from the order's first edge, each `listWindowGrowth` times wider. */
+export function* windows(
+  range: { fromMs: number; toMs: number },
+  order: { descending: boolean; after: { key: string } | undefined },
+): Generator<{ fromMs: number; toMs: number }> {
+  let { fromMs, toMs } = range;
+  const afterMs =
+    order.after === undefined ? undefined : Number(BigInt(order.after.key) / 1_000_000n);
+  if (afterMs !== undefined && order.descending) toMs = Math.min(toMs, afterMs + 1);
+  if (afterMs !== undefined && !order.descending) fromMs = Math.max(fromMs, afterMs);
+  let sizeMs = limits.listWindowMs;
+  while (fromMs < toMs) {
+    // A rest smaller than the window is not worth a query of its own.
+    const takeMs = toMs - fromMs < 2 * sizeMs ? toMs - fromMs : sizeMs;
+    if (order.descending) {
+      yield { fromMs: toMs - takeMs, toMs };
+      toMs -= takeMs;
+    } else {
+      yield { fromMs, toMs: fromMs + takeMs };
+      fromMs += takeMs;
+    }
+    sizeMs *= limits.listWindowGrowth;
+  }
+}
+
+const startedInWindow = `
+  s >= fromUnixTimestamp64Milli({windowFromMs:Int64}, 'UTC')
+  AND s < fromUnixTimestamp64Milli({windowToMs:Int64}, 'UTC')`;
+
+async function findInWindow(
+  queries: Queries,
+  window: TenantScope,
+  request: { condition: Condition; order: Order; count: number },
+): Promise<Found[]> {
+  const { order } = request;
+  const answer = await queries.rows<Found>(
+    { ...window, toMs: window.toMs + limits.matchWithinMs },
+    `SELECT lower(hex(trace_id)) AS traceId, toString(ns) AS startNs,
+       toString(toUnixTimestamp64Nano(m)) AS maxStartNs, startNs AS key
+     FROM (
+       SELECT trace_id, min(min_start) AS s, max(max_start) AS m, toUnixTimestamp64Nano(s) AS ns
+       FROM {{traceIndex}}
+       WHERE trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${request.condition.sql})
+       GROUP BY trace_id
+       HAVING ${startedInWindow}
+     )
+     WHERE ${afterSql(order, "ns")}
+     ORDER BY ns ${direction(order)}, trace_id ${direction(order)}
+     LIMIT {count:UInt32}`,
+    {
+      ...request.condition.params,
+      ...afterParams(order),
+      windowFromMs: window.fromMs,
+      windowToMs: window.toMs,
+      count: request.count,
+    },
+  );
+  return answer.rows;
+}
+
+const values: Record<Exclude<Sort, "startTime" | "duration">, string> = {
+  ttft: "ttft_ns",
+  outputTokens: "output_tokens",
+  inputTokens: "input_tokens",
+};
+
+/** Traces without the value come last in either order. */
+async function findByValue(
+  queries: Queries,
+  scope: TenantScope,
+  request: { condition: Condition; order: Order; count: number },
+): Promise<Found[]> {
+  const { order, condition } = request;
+  const last = order.descending ? "-1" : "9000000000000000000";
+  // tuple(): argMax skips NULLs, and the principal call's NULL must not be another call's value.
+  const [key, join] =
+    order.sort === "duration" || order.sort === "startTime"
+      ? ["toUnixTimestamp64Nano(e) - toUnixTimestamp64Nano(s)", ""]
+      : [
+          `ifNull(toInt64(v), ${last})`,
+          `LEFT JOIN (
+             SELECT trace_id, argMax(tuple(${values[order.sort]}), ${principalRankSql}).1 AS v
+             FROM {{spansRaw}} WHERE ${isCallSql} GROUP BY trace_id
+           ) AS calls USING (trace_id)`,
+        ];
+  const matching = condition.isEmpty
+    ? ""
+    : `WHERE trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${condition.sql})`;
+  const answer = await queries.rows<Found>(
+    { ...scope, toMs: scope.toMs + limits.matchWithinMs },
+    `SELECT lower(hex(trace_id)) AS traceId, toString(toUnixTimestamp64Nano(s)) AS startNs,
+       toString(toUnixTimestamp64Nano(m)) AS maxStartNs, toString(sortKey) AS key
+     FROM (
+       SELECT trace_id, s, m, ${key} AS sortKey
+       FROM (
+         SELECT trace_id, min(min_start) AS s, max(max_start) AS m, max(max_end) AS e
+         FROM {{traceIndex}} ${matching}
+         GROUP BY trace_id
+         HAVING ${startedInWindow}
+       ) AS traces ${join}
+     )
+     WHERE ${afterSql(order, "sortKey")}
+     ORDER BY sortKey ${direction(order)}, trace_id ${direction(order)}
+     LIMIT {count:UInt32}`,
+    {
+      ...condition.params,
+      ...afterParams(order),
+      windowFromMs: scope.fromMs,
+      windowToMs: scope.toMs,
+      count: request.count,
+    },
+  );
+  return answer.rows;
+}
+
+const direction = (order: Order): string => (order.descending ? "DESC" : "ASC");
+
+function afterSql(order: Order, key: string): string {
+  if (order.after === undefined) return "1";
+  return `(${key}, trace_id) ${order.descending ? "<" : ">"} ({afterKey:Int64}, toFixedString(unhex({afterId:String}), 16))`;
+}
+
+const afterParams = (order: Order): Record<string, string> =>
+  order.after === undefined ? {} : { afterKey: order.after.key, afterId: order.after.traceId };
+
+/** The conditions and scope that read just these traces' spans. */
+export function spansOf(found: readonly Found[]): {
+  where: string;
+  params: Record<string, readonly (string | number)[]>;
+  fromMs: number;
+  toMs: number;
+} {
+  const minutes = new Set<number>();
+  let [fromMs, toMs] = [Number.POSITIVE_INFINITY, 0];
+  for (const trace of found) {
+    const first = Number(BigInt(trace.startNs) / 1_000_000n);
+    const last = Number(BigInt(trace.maxStartNs) / 1_000_000n) + 1;
+    fromMs = Math.min(fromMs, first);
+    toMs = Math.max(toMs, last);
+    for (let at = Math.floor(first / 60_000); at * 60_000 < last; at += 1) {
+      if (minutes.size > limits.pageMinutes) break;
+      minutes.add(at * 60);
+    }
+  }
+  const ids = "(SELECT toFixedString(unhex(arrayJoin({traceIds:Array(String)})), 16) AS id)";
+  const parts = [`trace_id IN ${ids}`];
+  // The primary key holds minutes: naming them reads the page's granules and no others.
+  if (minutes.size <= limits.pageMinutes) {
+    parts.push(
+      "toStartOfMinute(start) IN (SELECT toDateTime(arrayJoin({minutes:Array(UInt32)}), 'UTC'))",
+    );
+  }
+  return {
+    where: parts.join(" AND "),
+    params: { traceIds: found.map((trace) => trace.traceId), minutes: [...minutes] },
+    fromMs,
+    toMs,
+  };
+}
