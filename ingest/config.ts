@@ -1,0 +1,64 @@
+/**
+ * Ingest's configuration: what the composition root takes (`IngestConfig`), and the environment of
+ * the process that runs ingest alone (`IngestEnv`). Standalone builds the first from its own.
+ */
+import * as z from "zod";
+import { Listen } from "@axonize/core/runtime/config";
+import { budgetBytes } from "./limits.ts";
+
+export interface IngestConfig {
+  grpcListen: Listen;
+  httpListen: Listen;
+  /** Loopback peers without a key stand for the loopback tenant. */
+  keylessLoopback: boolean;
+  version: string;
+  /** Names this process in `component_status`; the same again after a restart. */
+  instance: string;
+  /** Bytes of bodies, builders and blocks together (`limits.ts`). */
+  memoryBytes?: number;
+}
+
+export const IngestEnv = z.object({
+  AXONIZE_OTLP_GRPC_LISTEN: Listen.prefault("0.0.0.0:4317").describe(
+    "Where OTLP over gRPC is received.",
+  ),
+  AXONIZE_OTLP_HTTP_LISTEN: Listen.prefault("0.0.0.0:4318").describe(
+    "Where OTLP over HTTP (protobuf and JSON) is received.",
+  ),
+  AXONIZE_INGEST_OPS_LISTEN: Listen.prefault("0.0.0.0:9464").describe(
+    "Where `/metrics`, `/healthz` and `/readyz` of ingest are served.",
+  ),
+  AXONIZE_CLICKHOUSE_URL: z
+    .url({ protocol: /^https?$/, error: "must be http(s)://user:password@host:port/database" })
+    .describe("The ClickHouse server. It has been migrated (`axonize migrate`)."),
+  AXONIZE_POSTGRES_URL: z
+    .url({
+      protocol: /^postgres(ql)?$/,
+      error: "must be postgres://user:password@host:port/database",
+    })
+    .describe("The PostgreSQL server. It has been migrated (`axonize migrate`)."),
+  AXONIZE_ADMIN_KEY: z
+    .string()
+    .min(24, "must have at least 24 characters")
+    .optional()
+    .meta({ secret: true })
+    .describe("The admin key; with it GPU metrics may be sent."),
+  AXONIZE_INGEST_MEMORY_BYTES: z.coerce
+    .number()
+    .int()
+    .min(16 * 1024 * 1024)
+    .default(budgetBytes)
+    .describe(
+      "Most bytes of unacknowledged telemetry held at once; beyond it senders are told to wait.",
+    ),
+  AXONIZE_INSTANCE: z
+    .string()
+    .max(128)
+    .optional()
+    .describe("Name of this process on the System page. Default: host name and gRPC port."),
+  AXONIZE_LOG_LEVEL: z
+    .enum(["debug", "info", "warn", "error", "silent"])
+    .default("info")
+    .describe("Least level that is logged."),
+});
+export type IngestEnv = z.infer<typeof IngestEnv>;

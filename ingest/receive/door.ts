@@ -1,0 +1,176 @@
+/**
+ * What stands before every body, whatever the transport: who sends, may they, is there room.
+ *
+ * The answer is a ticket that accounts the body's bytes while it is read and hands it to the
+ * pipeline. Nothing of a body is read for a sender who is refused here.
+ */
+import {
+  isRefusal,
+  type Access,
+  type Grant,
+  type TenantAccess,
+} from "@axonize/core/runtime/access";
+import type { IngestMetrics } from "../metrics.ts";
+import type { Pipeline } from "../pipeline.ts";
+import type { Tally } from "../usage/heartbeat.ts";
+import type { Budget } from "../write/budget.ts";
+import * as limits from "../limits.ts";
+import { createInflate, tooLarge } from "./inflate.ts";
+import {
+  refused,
+  withJitter,
+  type Encoding,
+  type Outcome,
+  type Refused,
+  type Signal,
+} from "./outcome.ts";
+
+export type Transport = "grpc" | "http";
+
+export interface Visit {
+  transport: Transport;
+  signal: Signal;
+  encoding: Encoding;
+  /** The header's value without "Bearer ". */
+  credential: string | undefined;
+  tenantHint: string | undefined;
+  /** A loopback peer that may come without a key. */
+  peerLoopback: boolean;
+  /** Length of the body as declared. Not accounted before it arrives: declaring costs nothing. */
+  length: number | undefined;
+}
+
+export interface Ticket {
+  kind: "ticket";
+  /** Accounts `bytes` more of the body; the refusal when there is no room or it is too large. */
+  take(bytes: number): Refused | undefined;
+  /** The whole body as it was sent. Ends the ticket. */
+  submit(body: Buffer, options: { gzip: boolean }): Promise<Outcome>;
+  /** The body will not be complete. */
+  cancel(): void;
+}
+
+export interface Door {
+  enter(visit: Visit): Promise<Ticket | Refused>;
+  /** Counts a refusal that a transport found on its own. */
+  count(visit: { signal: string; transport: Transport }, outcome: Outcome): void;
+}
+
+export interface Sender {
+  grant: Grant;
+  /** Undefined for the admin key that acts for no tenant: GPU metrics only. */
+  tenant: TenantAccess | undefined;
+}
+
+export function createDoor(deps: {
+  access: Access;
+  budget: Budget;
+  pipeline: Pipeline;
+  metrics: IngestMetrics;
+  tally: Tally;
+}): Door {
+  const inflate = createInflate();
+  const count: Door["count"] = ({ signal, transport }, outcome) => {
+    const label = outcome.kind === "accepted" ? "accepted" : outcome.code;
+    deps.metrics.requests.inc({ signal, transport, outcome: label });
+    if (outcome.kind === "refused") deps.tally.rejected(outcome.code, 1);
+  };
+  return {
+    count,
+    enter: async (visit) => {
+      const sender = authenticate(deps.access, visit);
+      if (sender.kind === "refused") return sender;
+      const closed = deps.pipeline.closed(sender, visit.signal);
+      if (closed !== undefined) return closed;
+      if (visit.length !== undefined && visit.length > limits.bodyBytes) return tooLarge();
+      if (!(await deps.budget.room())) return full();
+      return createTicket(deps, { visit, sender, inflate });
+    },
+  };
+}
+
+function createTicket(
+  deps: { budget: Budget; pipeline: Pipeline },
+  options: { visit: Visit; sender: Sender; inflate: ReturnType<typeof createInflate> },
+): Ticket {
+  const { visit, sender } = options;
+  let taken = 0;
+  const release = (): void => {
+    deps.budget.release(taken);
+    taken = 0;
+  };
+  const take = (bytes: number): Refused | undefined => {
+    if (taken + bytes > limits.bodyBytes) return tooLarge();
+    if (!deps.budget.reserve(bytes)) return full();
+    taken += bytes;
+    return undefined;
+  };
+  return {
+    kind: "ticket",
+    take,
+    cancel: release,
+    submit: async (sent, { gzip }) => {
+      try {
+        const inflated = gzip
+          ? await options.inflate(sent)
+          : { kind: "inflated" as const, body: sent };
+        if (inflated.kind === "refused") return inflated;
+        if (gzip && !deps.budget.reserve(inflated.body.length)) return full();
+        if (gzip) taken += inflated.body.length;
+        // Decoding is synchronous: afterwards the builders hold the request, not the body.
+        const outcome = deps.pipeline.submit({
+          sender,
+          signal: visit.signal,
+          encoding: visit.encoding,
+          sent,
+          body: inflated.body,
+        });
+        release();
+        return await outcome;
+      } finally {
+        release();
+      }
+    },
+  };
+}
+
+const full = (): Refused =>
+  refused(
+    "overloaded",
+    "Too much telemetry is waiting to be stored; try again shortly.",
+    withJitter(limits.overloadRetryMs),
+  );
+
+function authenticate(access: Access, visit: Visit): ({ kind: "sender" } & Sender) | Refused {
+  const grant = access.authenticate(visit.credential, {
+    peerLoopback: visit.peerLoopback,
+    ...(visit.tenantHint === undefined ? {} : { tenantHint: visit.tenantHint }),
+  });
+  if (isRefusal(grant)) return refused(grant.code, grant.message);
+  if (grant.tenant === undefined) {
+    if (visit.signal === "metrics") return { kind: "sender", grant, tenant: undefined };
+    return refused(
+      "forbidden",
+      "The admin key has no tenant: name one in `x-axonize-tenant`, or send with a tenant's key.",
+    );
+  }
+  if (!grant.scopes.has("Ingest")) {
+    return refused("forbidden", "This key may not send telemetry: it lacks the scope Ingest.");
+  }
+  return { kind: "sender", grant, tenant: grant.tenant };
+}
+
+/** The credential of a request, from `authorization: Bearer …` or `x-axonize-key`. */
+export function credentialOf(
+  authorization: string | undefined,
+  key: string | undefined,
+): string | undefined {
+  if (key !== undefined && key !== "") return key.trim();
+  if (authorization === undefined) return undefined;
+  return authorization.replace(/^bearer\s+/i, "").trim();
+}
+
+export function isLoopbackAddress(address: string | undefined): boolean {
+  if (address === undefined) return false;
+  return address === "::1" || /^(::ffff:)?127\./.test(address);
+}

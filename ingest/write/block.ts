@@ -1,0 +1,20 @@
+/**
+ * What the writer moves: finished bytes for one table and one partition, whoever made them.
+ */
+export interface Block {
+  table: string;
+  rows: number;
+  /** Default: one block of ClickHouse's Native format. Columns are matched by name in either. */
+  format?: "Native" | "JSONEachRow";
+  bytes: Uint8Array;
+  /** To be called once ClickHouse has the block. */
+  committed?(): void;
+}
+
+/** Something that collects rows of many requests: the trace decoder, the points decoder. */
+export interface BlockSource {
+  openRows(): number;
+  openBytes(): number;
+  /** Everything since the last take, one block per table and partition. */
+  take(): readonly Block[];
+}
