@@ -302,13 +302,13 @@ def test_hostile_servers_never_hold_the_program(raw, caplog, scheme, handle):
     axonize.init(f"{scheme}127.0.0.1:{raw(handle)}", batch_size=50, flush_interval_ms=10, timeout_ms=300)
     started = time.monotonic()
     make_spans(200, text="x" * 1000)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2
     started = time.monotonic()
     assert axonize.flush(0.4) is False
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2
     started = time.monotonic()
     axonize.shutdown(0.5)
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < 2
     assert len(warnings(caplog)) <= 2, warnings(caplog)
 
 

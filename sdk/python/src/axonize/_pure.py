@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic_ns, time_ns
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from . import _generators, _llm, _values
 from ._generators import GENERATOR_FLAGS, current_span
@@ -28,6 +28,7 @@ IMPLEMENTATION = "pure"
 _BYTES_PER_SPAN = 600
 
 _new, _open, _ended = 0, 1, 2
+SpanType = TypeVar("SpanType", bound="Span")
 
 
 class _Queue:
@@ -97,7 +98,7 @@ class Span:
         for key, value in attributes.items():
             self.set_attribute(key, value)
 
-    def __enter__(self) -> Span:
+    def __enter__(self: SpanType) -> SpanType:
         if self._state != _new:
             return self
         self._begin()
