@@ -16,6 +16,7 @@ import type { Registry } from "@axonize/core/runtime/metrics";
 import type { Sql } from "@axonize/core/runtime/postgres";
 import { createAnalyticsHandlers } from "./handlers/analytics.ts";
 import { createGpuHandlers } from "./handlers/gpus.ts";
+import { createKeyHandlers } from "./handlers/keys.ts";
 import { createSessionHandlers } from "./handlers/session.ts";
 import { createStartHandlers, mountStartEvents } from "./handlers/start.ts";
 import { createSystemHandlers } from "./handlers/system.ts";
@@ -109,6 +110,7 @@ function createApp(deps: DashboardDeps, options: DashboardOptions, stop: AbortSi
     ...createStartHandlers(all, options),
     ...createSystemHandlers(all, options),
     ...createTenantHandlers(all),
+    ...createKeyHandlers(all),
     ...createUsageHandlers(all),
   };
   const app = express();

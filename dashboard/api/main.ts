@@ -1,7 +1,4 @@
-/**
- * The dashboard as a process of its own, in front of real stores: `node dashboard/api/main.ts`.
- * Ingest migrates the stores; this waits for nothing and answers `notReady` until they are there.
- */
+/** The dashboard as a process of its own, over stores that `axonize migrate` has migrated. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createAccess } from "@axonize/core/runtime/access";

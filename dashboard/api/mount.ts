@@ -119,6 +119,10 @@ async function answer(options: {
 
 function parse(where: string, schema: z.ZodType | undefined, value: unknown): unknown {
   if (schema === undefined) return undefined;
+  // PostgreSQL's text cannot hold NUL; no id, name or filter of ours has one.
+  if (JSON.stringify(value)?.includes(String.raw`\u0000`)) {
+    throw new AxonizeError("invalid-request", `The ${where} holds a NUL character.`);
+  }
   const parsed = schema.safeParse(value);
   if (!parsed.success) throw invalidInput(where, parsed.error);
   return parsed.data;

@@ -4,6 +4,7 @@
  * A tenant sees a device only where and while its own spans ran on it; the admin, and the loopback
  * tenant of standalone, see all that reported.
  */
+import type { TraceGpuLanes } from "@axonize/core/contract/gpu";
 import { AxonizeError } from "@axonize/core/runtime/error";
 import * as limits from "../limits.ts";
 import type { Context, Handlers } from "../mount.ts";
@@ -79,44 +80,53 @@ export function createGpuHandlers(
       };
     },
 
-    getTraceGpu: async ({ params }, context) => {
-      const located = await requireTrace(queries, context, params.traceId);
-      const head = await readHead(queries, located, params.traceId);
-      const [startMs, endMs] = [msFromNs(head.startNs), msFromNs(head.endNs) + 1];
-      const padMs = Math.max(1000, Math.ceil((endMs - startMs) * lanePadding));
-      const range = { fromMs: startMs - padMs, toMs: endMs + padMs };
-      const about = {
+    getTraceGpu: async ({ params }, context) =>
+      await traceLanes(queries, context, {
         traceId: params.traceId,
-        from: rfc3339FromMs(range.fromMs),
-        to: rfc3339FromMs(range.toMs),
-      };
-      const devices = head.gpus.slice(0, limits.traceLanes);
-      if (devices.length === 0)
-        return { ...about, lanes: [], reason: noDeviceReason(head.gpuLevel) };
-      const seesAll = seesAllDevices(context, config.mode);
-      // Another's use of a shared device is not this tenant's to see: no padding then.
-      const scope: DeviceScope = {
-        devices,
-        signal: context.signal,
-        ...(seesAll ? range : { fromMs: startMs, toMs: endMs }),
-      };
-      const uses = await devicesOfTenant(queries, located.scope);
-      const stepMs = Math.max(100, Math.ceil((scope.toMs - scope.fromMs) / laneSteps));
-      const [gpus, series, events] = await Promise.all([
-        readDevices(queries, scope, { nowMs: context.nowMs, uses, areOwnPodsOnly: !seesAll }),
-        readSeries(queries, scope, { stepMs, nowMs: context.nowMs }),
-        readDeviceEvents(queries, scope),
-      ]);
-      const lanes = gpus.flatMap((gpu) => {
-        const own = series.get(gpu.uuid);
-        return own ? [{ gpu, series: own.series, events: events.get(gpu.uuid) ?? [] }] : [];
-      });
-      return {
-        ...about,
-        lanes,
-        reason: lanes.length > 0 ? "" : `No samples of ${devices.join(", ")} in this time.`,
-      };
-    },
+        seesAll: seesAllDevices(context, config.mode),
+      }),
+  };
+}
+
+async function traceLanes(
+  queries: Queries,
+  context: Context,
+  request: { traceId: string; seesAll: boolean },
+): Promise<TraceGpuLanes> {
+  const { traceId, seesAll } = request;
+  const located = await requireTrace(queries, context, traceId);
+  const head = await readHead(queries, located, traceId);
+  const [startMs, endMs] = [msFromNs(head.startNs), msFromNs(head.endNs) + 1];
+  const padMs = Math.max(1000, Math.ceil((endMs - startMs) * lanePadding));
+  const range = { fromMs: startMs - padMs, toMs: endMs + padMs };
+  const about = {
+    traceId,
+    from: rfc3339FromMs(range.fromMs),
+    to: rfc3339FromMs(range.toMs),
+  };
+  const devices = head.gpus.slice(0, limits.traceLanes);
+  if (devices.length === 0) return { ...about, lanes: [], reason: noDeviceReason(head.gpuLevel) };
+  // Another's use of a shared device is not this tenant's to see: no padding then.
+  const scope: DeviceScope = {
+    devices,
+    signal: context.signal,
+    ...(seesAll ? range : { fromMs: startMs, toMs: endMs }),
+  };
+  const uses = await devicesOfTenant(queries, located.scope);
+  const stepMs = Math.max(100, Math.ceil((scope.toMs - scope.fromMs) / laneSteps));
+  const [gpus, series, events] = await Promise.all([
+    readDevices(queries, scope, { nowMs: context.nowMs, uses, areOwnPodsOnly: !seesAll }),
+    readSeries(queries, scope, { stepMs, nowMs: context.nowMs }),
+    readDeviceEvents(queries, scope),
+  ]);
+  const lanes = gpus.flatMap((gpu) => {
+    const own = series.get(gpu.uuid);
+    return own ? [{ gpu, series: own.series, events: events.get(gpu.uuid) ?? [] }] : [];
+  });
+  return {
+    ...about,
+    lanes,
+    reason: lanes.length > 0 ? "" : `No samples of ${devices.join(", ")} in this time.`,
   };
 }
 

@@ -1,11 +1,8 @@
 /**
- * Administration: tenants, their keys, their usage.
- *
- * What a custom resource owns is changed there: REST answers 409. A key's secret leaves the process
- * once, in the answer that creates it.
+ * Administration of tenants. What a custom resource owns is changed there: REST answers 409.
  */
-import type { Key, Tenant } from "@axonize/core/contract/tenant";
-import { generateKey, type Access } from "@axonize/core/runtime/access";
+import type { Tenant } from "@axonize/core/contract/tenant";
+import type { Access } from "@axonize/core/runtime/access";
 import { AxonizeError } from "@axonize/core/runtime/error";
 import type { Sql } from "@axonize/core/runtime/postgres";
 import * as limits from "../limits.ts";
@@ -14,10 +11,7 @@ import type { Handlers } from "../mount.ts";
 export function createTenantHandlers(deps: {
   sql: Sql;
   access: Access;
-}): Pick<
-  Handlers,
-  "listTenants" | "createTenant" | "updateTenant" | "listKeys" | "createKey" | "revokeKey"
-> {
+}): Pick<Handlers, "listTenants" | "createTenant" | "updateTenant"> {
   const { sql, access } = deps;
   return {
     listTenants: async () => {
@@ -65,44 +59,6 @@ export function createTenantHandlers(deps: {
       await access.refresh();
       return tenantFrom(row);
     },
-
-    listKeys: async ({ params }) => {
-      await requireTenant(sql, params.tenantId);
-      const rows = await sql<KeyRecord[]>`
-        SELECT id, name, scopes, created_at, last_used_at, expires_at, revoked_at FROM api_keys
-        WHERE tenant_id = ${params.tenantId} ORDER BY created_at, id LIMIT ${limits.adminItems}`;
-      return { items: rows.map(keyFrom), nextCursor: null };
-    },
-
-    createKey: async ({ params, body }) => {
-      await requireOwn(sql, params.tenantId);
-      const made = generateKey();
-      const [row] = await sql<KeyRecord[]>`
-        INSERT INTO api_keys (id, tenant_id, name, secret_sha256, scopes)
-        VALUES (${made.id}, ${params.tenantId}, ${body.name}, ${made.secretSha256},
-          ${[...new Set(body.scopes)]})
-        RETURNING *`;
-      if (row === undefined) throw noTenant(params.tenantId);
-      await access.refresh();
-      return { ...keyFrom(row), key: made.key };
-    },
-
-    revokeKey: async ({ params }) => {
-      const [key] = await sql<{ owner: string }[]>`
-        SELECT owner FROM api_keys WHERE tenant_id = ${params.tenantId} AND id = ${params.prefix}`;
-      if (key === undefined) {
-        throw new AxonizeError(
-          "not-found",
-          `The tenant "${params.tenantId}" has no key ${params.prefix}.`,
-        );
-      }
-      if (key.owner === "operator") throw ownedByOperator("key");
-      // Twice is as good as once: the first time stays.
-      await sql`
-        UPDATE api_keys SET revoked_at = coalesce(revoked_at, now())
-        WHERE tenant_id = ${params.tenantId} AND id = ${params.prefix}`;
-      await access.refresh();
-    },
   };
 }
 
@@ -127,26 +83,6 @@ const tenantFrom = (row: TenantRecord): Tenant => ({
   createdAt: row.created_at.toISOString(),
 });
 
-interface KeyRecord {
-  id: string;
-  name: string;
-  scopes: Key["scopes"];
-  created_at: Date;
-  last_used_at: Date | null;
-  expires_at: Date | null;
-  revoked_at: Date | null;
-}
-
-const keyFrom = (row: KeyRecord): Key => ({
-  prefix: row.id,
-  name: row.name,
-  scopes: row.scopes,
-  createdAt: row.created_at.toISOString(),
-  lastUsedAt: row.last_used_at?.toISOString() ?? null,
-  expiresAt: row.expires_at?.toISOString() ?? null,
-  revokedAt: row.revoked_at?.toISOString() ?? null,
-});
-
 export async function requireTenant(
   sql: Sql,
   id: string,
@@ -157,15 +93,16 @@ export async function requireTenant(
   return row;
 }
 
-async function requireOwn(sql: Sql, id: string): Promise<void> {
+/** A tenant that REST may change. */
+export async function requireOwn(sql: Sql, id: string): Promise<void> {
   const { owner } = await requireTenant(sql, id);
   if (owner === "operator") throw ownedByOperator("tenant");
 }
 
-const noTenant = (id: string): AxonizeError =>
+export const noTenant = (id: string): AxonizeError =>
   new AxonizeError("not-found", `There is no tenant "${id}".`);
 
-const ownedByOperator = (what: string): AxonizeError =>
+export const ownedByOperator = (what: string): AxonizeError =>
   new AxonizeError("conflict", `A custom resource owns this ${what}; change it there.`);
 
 /** `Team Vision (EU)` → `team-vision-eu`: lower-case letters, digits and dashes, at most 63. */

@@ -1,7 +1,7 @@
 /**
  * Calls per slot of time: counts, tokens and log-scaled histograms, by service, model and engine.
  */
-import { heatmapMetrics } from "@axonize/core/contract/analytics";
+import type { heatmapMetrics } from "@axonize/core/contract/analytics";
 import { bucketSql, type Sparse } from "../analytics/histogram.ts";
 import { isCallSql, type Condition } from "./filter.sql.ts";
 import type { Queries, TenantScope } from "./query.ts";

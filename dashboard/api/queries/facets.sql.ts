@@ -75,7 +75,7 @@ async function readTogether(
   const sets = keys.map((key) => `(${key}Value)`).join(", ");
   // grouping() is 0 for the one key that a row was grouped by.
   const which = keys.map((key, index) => `grouping(${key}Value) = 0, ${index}`).join(", ");
-  const value = keys.map((key, index) => `grouping(${key}Value) = 0, ${key}Value`).join(", ");
+  const value = keys.map((key) => `grouping(${key}Value) = 0, ${key}Value`).join(", ");
   const answer = await queries.rows<{
     set: number;
     value: string;

@@ -74,10 +74,12 @@ function addGpu(values: readonly string[], parts: string[], params: Params): voi
   }
 }
 
+type RangeName = Extract<keyof SpanFilter, `min${string}` | `max${string}`>;
+
 function addRanges(filter: SpanFilter, parts: string[], params: Params): void {
-  const range = (name: keyof SpanFilter & string, condition: string, scale: number): void => {
+  const range = (name: RangeName, condition: string, scale: number): void => {
     const value = filter[name];
-    if (typeof value !== "number") return;
+    if (value === undefined) return;
     parts.push(condition.replace("?", `{${name}:Float64}`));
     params[name] = value * scale;
   };

@@ -1,0 +1,57 @@
+/**
+ * docs/config.md: every environment variable of every process, from their zod schemas.
+ */
+import * as z from "zod";
+import { DashboardConfig } from "../../dashboard/api/config.ts";
+import { IngestEnv } from "../../ingest/config.ts";
+import { StandaloneConfig } from "../../standalone/config.ts";
+import { table } from "./api-markdown.ts";
+
+const processes: readonly { title: string; about: string; schema: z.ZodObject }[] = [
+  {
+    title: "Standalone",
+    about: "`npm start`: everything in one process, with embedded stores unless told otherwise.",
+    schema: StandaloneConfig,
+  },
+  {
+    title: "Ingest",
+    about: "`node ingest/main.ts`: receives OTLP, in front of real stores.",
+    schema: IngestEnv,
+  },
+  {
+    title: "Dashboard",
+    about: "`node dashboard/api/main.ts`: API and web app, in front of real stores.",
+    schema: DashboardConfig,
+  },
+];
+
+export function configMarkdown(): string {
+  return [
+    "# Configuration\n",
+    "Generated from each process's `config.ts`; do not edit. Everything is an environment variable. An empty value counts as unset. `--print-config` prints what a process runs with, secrets masked.\n",
+    ...processes.map(({ title, about, schema }) => `## ${title}\n\n${about}\n\n${rows(schema)}`),
+  ].join("\n");
+}
+
+function rows(schema: z.ZodObject): string {
+  const json = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+  const required = new Set(json.required);
+  return table(
+    ["variable", "default", "what"],
+    Object.entries(json.properties ?? {}).map(([name, field]) => {
+      const {
+        default: value,
+        description,
+        enum: choices,
+      } = field as {
+        default?: string | number | boolean;
+        description?: string;
+        enum?: (string | number)[];
+      };
+      const shown =
+        value === undefined ? (required.has(name) ? "(needed)" : "") : `\`${String(value)}\``;
+      const among = choices ? ` One of ${choices.map((c) => `\`${String(c)}\``).join(", ")}.` : "";
+      return [`\`${name}\``, shown, `${description ?? ""}${among}`];
+    }),
+  );
+}

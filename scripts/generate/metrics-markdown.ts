@@ -1,0 +1,43 @@
+/**
+ * docs/metrics.md: every Prometheus metric that a process of ours serves at `/metrics`.
+ */
+import { createRegistry, type Registry } from "@axonize/core/runtime/metrics";
+import { createMetrics } from "../../dashboard/api/metrics.ts";
+import { createIngestMetrics } from "../../ingest/metrics.ts";
+import { table } from "./api-markdown.ts";
+
+const services: readonly { title: string; declare: (registry: Registry) => unknown }[] = [
+  { title: "Ingest", declare: createIngestMetrics },
+  { title: "Dashboard", declare: createMetrics },
+];
+
+export async function metricsMarkdown(): Promise<string> {
+  const parts = [
+    "# Metrics\n",
+    "Generated from each service's `metrics.ts`; do not edit. Prometheus text format at `/metrics`.\n",
+  ];
+  for (const { title, declare } of services) {
+    const registry = createRegistry();
+    declare(registry);
+    const metrics = await registry.getMetricsAsJSON();
+    parts.push(
+      `## ${title}\n`,
+      table(
+        ["metric", "type", "labels", "what"],
+        metrics.map(({ name, type, help }) => [
+          `\`${name}\``,
+          String(type),
+          labelsOf(registry, name),
+          help,
+        ]),
+      ),
+    );
+  }
+  return parts.join("\n");
+}
+
+function labelsOf(registry: Registry, name: string): string {
+  // prom-client keeps the declared names on the metric, but not in its public type.
+  const metric = registry.getSingleMetric(name) as unknown as { labelNames?: string[] };
+  return (metric.labelNames ?? []).map((label) => `\`${label}\``).join(", ");
+}
