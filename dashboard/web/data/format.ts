@@ -17,7 +17,9 @@ export function digits(n: number, significant = 3): string {
   const size = Math.abs(n);
   if (size >= 1000) return Math.round(n).toLocaleString("en-US");
   if (Number.isInteger(n) && significant >= 3) return String(n);
-  const decimals = Math.max(0, significant - 1 - Math.floor(Math.log10(size)));
+  // Of the rounded number: 0.9999 has as many decimals as 1.
+  const rounded = Number(size.toPrecision(significant));
+  const decimals = Math.max(0, significant - 1 - Math.floor(Math.log10(rounded)));
   return n.toFixed(Math.min(decimals, 6));
 }
 
@@ -111,7 +113,7 @@ export function changePoints(
   const points = (now - before) * 100;
   if (Math.abs(points) < 0.005) return { text: `±0${thin}pt`, direction: "same", ratio: 0 };
   return {
-    text: `${sign(points)}${digits(Math.abs(points), 2)}${thin}pt`,
+    text: `${sign(points)}${Math.abs(points).toFixed(Math.abs(points) < 1 ? 2 : 1)}${thin}pt`,
     direction: points > 0 ? "up" : "down",
     ratio: points / 100,
   };

@@ -32,7 +32,7 @@ export function createQueryClient(): QueryClient {
         gcTime: 120_000,
         refetchOnWindowFocus: true,
         retry: (attempt, error) => attempt < 2 && isTransient(error),
-        retryDelay: (attempt) => Math.min(500 * 2 ** attempt, 4_000),
+        retryDelay: (attempt) => Math.min(300 * 2 ** attempt, 4_000),
       },
     },
   });

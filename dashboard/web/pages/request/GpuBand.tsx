@@ -92,7 +92,7 @@ function LaneView(props: {
       <Track
         label={anyValue(series.smActivityRatio) ? "SM active" : "Utilisation"}
         value={say(percent(mean(activity)))}
-        height={34}
+        height={40}
         gutter={gutter}
         view={view}
         startMs={startMs}
@@ -103,7 +103,7 @@ function LaneView(props: {
       <Track
         label="Memory"
         value={say(bytes(last(series.memoryUsedBytes)))}
-        height={40}
+        height={58}
         gutter={gutter}
         view={view}
         startMs={startMs}
@@ -128,7 +128,7 @@ function LaneView(props: {
       <Track
         label="Power · temperature"
         value={`${say(plain(mean(series.powerWatts), "W"))} · ${say(plain(last(series.temperatureCelsius), "°C"))}`}
-        height={44}
+        height={64}
         gutter={gutter}
         view={view}
         startMs={startMs}
@@ -141,7 +141,7 @@ function LaneView(props: {
               {
                 values: series.powerWatts,
                 max: gpu.reading.powerLimitWatts,
-                color: palette().heat[6] ?? "",
+                color: palette().warn,
                 fill: false,
               },
               { values: series.temperatureCelsius, max: 100, color: palette().crit, fill: false },

@@ -105,6 +105,8 @@ export function Waterfall(props: WaterfallProps): ReactNode {
     <div
       ref={scroller}
       className={styles.scroller}
+      // As tall as its rows, up to the room there is: what the GPU did follows directly.
+      style={{ height: rows.length * rowHeight + 10 }}
       role="treegrid"
       aria-label={`Spans, ${plural(model.count, "span")}`}
       aria-rowcount={rows.length}

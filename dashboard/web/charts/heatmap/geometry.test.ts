@@ -1,0 +1,50 @@
+/** The heat map's geometry: cells and pixels agree, boxes hold what they show. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  boxOfCells,
+  cellAt,
+  countInBox,
+  countStep,
+  pixelsOfBox,
+  valueTicks,
+  xOfMs,
+  yOfValue,
+} from "./geometry.ts";
+
+const grid = { fromMs: 1000, stepMs: 10, columns: 20, rows: 10, yMin: 1, yRatio: 2 };
+const size = { width: 200, height: 100 };
+
+test("a point is in the cell that is drawn there", () => {
+  assert.deepEqual(cellAt(grid, size, 5, 95), { column: 0, row: 0 });
+  assert.deepEqual(cellAt(grid, size, 199, 1), { column: 19, row: 9 });
+  assert.deepEqual(cellAt(grid, size, -50, 500), { column: 0, row: 0 });
+  assert.equal(xOfMs(grid, size, 1100), 100);
+  assert.equal(yOfValue(grid, size, 1), 100);
+  assert.ok(Math.abs(yOfValue(grid, size, 1024)) < 1e-9);
+});
+
+test("a box of cells covers exactly their pixels and their calls", () => {
+  const box = boxOfCells(grid, { column: 5, row: 7 }, { column: 3, row: 2 });
+  assert.deepEqual(box, { fromMs: 1030, toMs: 1060, low: 4, high: 256 });
+  const pixels = pixelsOfBox(grid, size, box);
+  assert.deepEqual(
+    [pixels.x, Math.round(pixels.y), pixels.width, Math.round(pixels.height)],
+    [30, 20, 30, 60],
+  );
+  const counts = Array.from({ length: 200 }, (_, i) =>
+    Math.floor(i / 10) === 4 && i % 10 === 3 ? 7 : i === 0 ? 100 : 0,
+  );
+  assert.equal(countInBox(grid, counts, box), 7);
+});
+
+test("one call is the first step, the most the last, on a log scale", () => {
+  assert.equal(countStep(1, 1000), 0);
+  assert.equal(countStep(1000, 1000), 8);
+  assert.ok(countStep(30, 1000) >= 4);
+  assert.equal(countStep(1, 1), 4);
+});
+
+test("value ticks are round and apart", () => {
+  assert.deepEqual([...valueTicks(grid, size, 20)], [1, 10, 100, 1000]);
+});
