@@ -113,7 +113,11 @@ export async function insertSpans(
   clickhouse: ClickHouseClient,
   spans: readonly TestSpan[],
 ): Promise<void> {
-  const ns = (ms: number): string => String(BigInt(Math.round(ms * 1e6)));
+  // Whole milliseconds and the rest apart: epoch nanoseconds are beyond a double's precision.
+  const ns = (ms: number): string => {
+    const whole = Math.floor(ms);
+    return String(BigInt(whole) * 1_000_000n + BigInt(Math.round((ms - whole) * 1e6)));
+  };
   await insert(
     clickhouse,
     "trace_index",

@@ -71,8 +71,8 @@ export interface TraceRecord {
   rootStatus: number;
   anyModel: string;
   anyProvider: string;
-  session: string;
-  user: string;
+  anySession: string;
+  anyUser: string;
   gpus: string[];
   gpuLevel: string;
   marks: number;
@@ -107,7 +107,7 @@ export const traceRowsSql = (options: { where: string; matches: string }): strin
     spanCount, errorCount, matches, isRootKnown,
     length(parents) > length(arrayIntersect(parents, ids)) AS isParentMissing,
     root.1 AS name, root.2 AS service, root.3 AS environment, root.4 AS rootStatus,
-    anyModel, anyProvider, session, user, gpus, gpuLevel, markBits AS marks, ${principalNames}
+    anyModel, anyProvider, anySession, anyUser, gpus, gpuLevel, markBits AS marks, ${principalNames}
   FROM (
     SELECT
       trace_id,
@@ -123,8 +123,8 @@ export const traceRowsSql = (options: { where: string; matches: string }): strin
         tuple(parent_span_id != ${noParent}, start, span_id)) AS root,
       argMinIf(toString(model), tuple(start, span_id), model != '') AS anyModel,
       argMinIf(toString(provider), tuple(start, span_id), provider != '') AS anyProvider,
-      argMinIf(session, tuple(start, span_id), session != '') AS session,
-      argMinIf(user, tuple(start, span_id), user != '') AS user,
+      argMinIf(session, tuple(start, span_id), session != '') AS anySession,
+      argMinIf(user, tuple(start, span_id), user != '') AS anyUser,
       arraySort(groupUniqArrayArray(gpu_devices)) AS gpus,
       argMinIf(toString(gpu_level), tuple(start, span_id), gpu_level != '') AS gpuLevel,
       groupBitOr(marks) AS markBits,
@@ -155,8 +155,8 @@ export function traceRowFrom(record: TraceRecord): TraceRow {
     cachedTokens: record.cachedTokens,
     reasoningTokens: record.reasoningTokens,
     finishReason: record.finishReason,
-    session: record.session,
-    user: record.user,
+    session: record.anySession,
+    user: record.anyUser,
     namespace: record.namespace,
     pod: record.pod,
     node: record.node,
