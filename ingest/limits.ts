@@ -27,6 +27,15 @@ export const budgetBytes = 256 * MiB;
 export const softRatio = 0.6;
 /** From here on requests are refused with a retry hint. */
 export const hardRatio = 0.9;
+/**
+ * Taken for a body when it is admitted: its declared length up to this, so that bodies that do not
+ * fit together wait instead of failing half-read; where none is declared (gRPC), a usual length. More
+ * is taken as it arrives.
+ */
+export const bodyStartBytes = 4 * MiB;
+export const bodyGuessBytes = 512 * KiB;
+/** Of the budget, one tenant's bodies may have this much when another one begins. */
+export const tenantShareRatio = 0.5;
 /** Requests that wait for room. Each may hold one HTTP/2 stream window: 256 × 256 KiB = 64 MiB. */
 export const roomWaiting = 256;
 /** How long they wait: half of the 10 s after which exporters give up. */

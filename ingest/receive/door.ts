@@ -36,7 +36,7 @@ export interface Visit {
   tenantHint: string | undefined;
   /** A loopback peer that may come without a key. */
   peerLoopback: boolean;
-  /** Length of the body as declared. Not accounted before it arrives: declaring costs nothing. */
+  /** Length of the body as declared. */
   length: number | undefined;
 }
 
@@ -68,8 +68,17 @@ export function createDoor(deps: {
   pipeline: Pipeline;
   metrics: IngestMetrics;
   tally: Tally;
+  /** Most bytes that one tenant's bodies may take while they are read. */
+  shareBytes: number;
 }): Door {
   const inflate = createInflate();
+  // One per tenant that ever sent: bounded by the number of tenants.
+  const shares = new Map<number | undefined, Share>();
+  const shareOf = ({ tenant }: Sender): Share => {
+    const share = shares.get(tenant?.num) ?? { bytes: 0 };
+    shares.set(tenant?.num, share);
+    return share;
+  };
   const count: Door["count"] = ({ signal, transport }, outcome) => {
     const label = outcome.kind === "accepted" ? "accepted" : outcome.code;
     deps.metrics.requests.inc({ signal, transport, outcome: label });
@@ -83,27 +92,53 @@ export function createDoor(deps: {
       const closed = deps.pipeline.closed(sender, visit.signal);
       if (closed !== undefined) return closed;
       if (visit.length !== undefined && visit.length > limits.bodyBytes) return tooLarge();
-      if (!(await deps.budget.room())) return full();
-      return createTicket(deps, { visit, sender, inflate });
+      const bytes = Math.min(visit.length ?? limits.bodyGuessBytes, limits.bodyStartBytes);
+      const share = shareOf(sender);
+      if (share.bytes + bytes > deps.shareBytes) return overShare();
+      share.bytes += bytes;
+      if (!(await deps.budget.admit(bytes))) {
+        share.bytes -= bytes;
+        return full();
+      }
+      return createTicket(deps, { visit, sender, inflate, share, admitted: bytes });
     },
   };
 }
 
+/** What one tenant's bodies take while they are read. */
+interface Share {
+  bytes: number;
+}
+
 function createTicket(
   deps: { budget: Budget; pipeline: Pipeline },
-  options: { visit: Visit; sender: Sender; inflate: ReturnType<typeof createInflate> },
+  options: {
+    visit: Visit;
+    sender: Sender;
+    inflate: ReturnType<typeof createInflate>;
+    share: Share;
+    /** Bytes that the budget and the share hold for this body already. */
+    admitted: number;
+  },
 ): Ticket {
-  const { visit, sender } = options;
-  let taken = 0;
+  const { visit, sender, share } = options;
+  let { admitted: taken } = options;
+  let read = 0;
+  const grow = (bytes: number): Refused | undefined => {
+    if (!deps.budget.reserve(bytes)) return full();
+    taken += bytes;
+    share.bytes += bytes;
+    return undefined;
+  };
   const release = (): void => {
     deps.budget.release(taken);
+    share.bytes -= taken;
     taken = 0;
   };
   const take = (bytes: number): Refused | undefined => {
-    if (taken + bytes > limits.bodyBytes) return tooLarge();
-    if (!deps.budget.reserve(bytes)) return full();
-    taken += bytes;
-    return undefined;
+    read += bytes;
+    if (read > limits.bodyBytes) return tooLarge();
+    return read <= taken ? undefined : grow(read - taken);
   };
   return {
     kind: "ticket",
@@ -115,8 +150,8 @@ function createTicket(
           ? await options.inflate(sent)
           : { kind: "inflated" as const, body: sent };
         if (inflated.kind === "refused") return inflated;
-        if (gzip && !deps.budget.reserve(inflated.body.length)) return full();
-        if (gzip) taken += inflated.body.length;
+        const overfull = gzip ? grow(inflated.body.length) : undefined;
+        if (overfull !== undefined) return overfull;
         // Decoding is synchronous: afterwards the builders hold the request, not the body.
         const outcome = deps.pipeline.submit({
           sender,
@@ -138,6 +173,13 @@ const full = (): Refused =>
   refused(
     "overloaded",
     "Too much telemetry is waiting to be stored; try again shortly.",
+    withJitter(limits.overloadRetryMs),
+  );
+
+const overShare = (): Refused =>
+  refused(
+    "overloaded",
+    "This tenant sends more at once than is its share; try again shortly.",
     withJitter(limits.overloadRetryMs),
   );
 

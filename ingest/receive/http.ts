@@ -66,11 +66,12 @@ export async function createHttpReceiver(
     (continues: boolean) => (request: IncomingMessage, response: ServerResponse) => {
       // A client that goes away is no error of ours.
       response.on("error", () => undefined);
-      if (stopping) response.setHeader("connection", "close");
-      serve(deps, options, { request, response, continues }).catch((error: unknown) => {
-        log.error({ event: "http.failed", reason: errorMessage(error), err: error });
-        response.destroy();
-      });
+      serve(deps, options, { request, response, continues, isStopping: () => stopping }).catch(
+        (error: unknown) => {
+          log.error({ event: "http.failed", reason: errorMessage(error), err: error });
+          response.destroy();
+        },
+      );
     };
   server.on("request", onRequest(false));
   server.on("checkContinue", onRequest(true));

@@ -3,7 +3,13 @@
  * for both transports.
  */
 import { connect } from "node:net";
-import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  Client,
+  compressionAlgorithms,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { createAccess, type Access } from "@axonize/core/runtime/access";
 import type { ClickHouseClient } from "@axonize/core/runtime/clickhouse";
 import { systemClock, type Clock } from "@axonize/core/runtime/clock";
@@ -61,8 +67,7 @@ export async function startIngest(
       await fetch(`http://127.0.0.1:${httpPort}${path}`, {
         method: "POST",
         headers: { "content-type": "application/x-protobuf", ...headers },
-        // Safe: a Uint8Array of a test never lies over shared memory.
-        body: body as BodyInit,
+        body: typeof body === "string" ? body : new Uint8Array(body),
       }),
     [Symbol.asyncDispose]: async () => {
       await ingest[Symbol.asyncDispose]();
@@ -90,7 +95,7 @@ export function grpcClient(port: number): {
 } {
   const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
   const gzipClient = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
-    "grpc.default_compression_algorithm": 2,
+    "grpc.default_compression_algorithm": compressionAlgorithms.gzip,
   });
   return {
     client,

@@ -53,7 +53,7 @@ export async function createUsageDerivation(deps: Deps): Promise<UsageDerivation
       // Taken out first: what comes in meanwhile makes the hour dirty again.
       for (const { tenantNum, hour } of batch) dirty.delete(`${tenantNum}:${hour}`);
       try {
-        await derive(deps, batch);
+        for (const window of windows(batch)) await derive(deps, window);
       } catch (error) {
         for (const { tenantNum, hour } of batch) touch(tenantNum, [hour]);
         throw error;
@@ -132,6 +132,18 @@ const light = {
   max_execution_time: 60,
 } as const;
 
+/** Neighbouring hours together: an hour between them that is not dirty comes out the same again. */
+function windows(batch: readonly Dirty[]): Dirty[][] {
+  const found: Dirty[][] = [];
+  let last: Dirty | undefined;
+  for (const item of [...batch].sort((a, b) => a.hour - b.hour)) {
+    if (last === undefined || item.hour > last.hour + 1) found.push([item]);
+    else found.at(-1)?.push(item);
+    last = item;
+  }
+  return found;
+}
+
 interface UsageRow {
   tenantNum: number;
   hour: number;
@@ -169,7 +181,6 @@ async function derive(deps: Deps, batch: readonly Dirty[]): Promise<void> {
         WHERE tenant_id IN {tenants:Array(UInt32)}
           AND start >= fromUnixTimestamp64Second({from:Int64})
           AND start < fromUnixTimestamp64Second({to:Int64})
-          AND (tenant_id, intDiv(toUnixTimestamp64Second(start), 3600)) IN {pairs:Array(Tuple(UInt32, Int64))}
         GROUP BY tenant_id, h, trace_id
       )
       GROUP BY tenant_id, h`,
@@ -177,7 +188,6 @@ async function derive(deps: Deps, batch: readonly Dirty[]): Promise<void> {
       tenants: [...new Set(batch.map(({ tenantNum }) => tenantNum))],
       from: Math.min(...hours) * 3600,
       to: (Math.max(...hours) + 1) * 3600,
-      pairs: batch.map(({ tenantNum, hour }) => `(${tenantNum},${hour})`),
     },
     format: "JSONEachRow",
     clickhouse_settings: light,

@@ -29,7 +29,7 @@ async function proxied(stores: { clickhouseUrl: string }) {
   const through = new URL(url);
   through.port = String(proxy.port);
   const clickhouse = createClickHouse({ url: through.href, application: "test" });
-  return { proxy, clickhouse };
+  return { ...proxy, clickhouse };
 }
 
 test("what is acknowledged is in ClickHouse at that moment, by every transport", async () => {
@@ -74,9 +74,8 @@ test("the same spans sent again, alone or regrouped, change no count", async () 
 
 test("a repeat that comes while the first is pending gets the first one's outcome", async () => {
   await using stores = await useStores();
-  const { proxy, clickhouse } = await proxied(stores);
-  await using _proxy = proxy;
-  await using running = await startIngest({ ...stores, clickhouse });
+  await using proxy = await proxied(stores);
+  await using running = await startIngest({ ...stores, clickhouse: proxy.clickhouse });
   proxy.freeze();
   const body = traceRequest(someSpans(3));
   const both = [running.post("/v1/traces", body), running.post("/v1/traces", body)];
@@ -93,9 +92,8 @@ test("a repeat that comes while the first is pending gets the first one's outcom
 
 test("with the store cut off, senders are told to come back, and nothing is lost", async () => {
   await using stores = await useStores();
-  const { proxy, clickhouse } = await proxied(stores);
-  await using _proxy = proxy;
-  await using running = await startIngest({ ...stores, clickhouse });
+  await using proxy = await proxied(stores);
+  await using running = await startIngest({ ...stores, clickhouse: proxy.clickhouse });
   const grpc = grpcClient(running.grpcPort);
   proxy.cut();
   const body = traceRequest(someSpans(8));
@@ -119,9 +117,8 @@ test("with the store cut off, senders are told to come back, and nothing is lost
 
 test("an insert whose answer is lost is repeated without a second row", async () => {
   await using stores = await useStores();
-  const { proxy, clickhouse } = await proxied(stores);
-  await using _proxy = proxy;
-  await using running = await startIngest({ ...stores, clickhouse });
+  await using proxy = await proxied(stores);
+  await using running = await startIngest({ ...stores, clickhouse: proxy.clickhouse });
   proxy.freeze();
   const answer = running.post("/v1/traces", traceRequest(someSpans(4)));
   await eventually(async () =>
@@ -140,10 +137,12 @@ test("a stop finishes what is in flight and takes nothing new", async () => {
   await using stores = await useStores();
   await using running = await startIngest(stores);
   const grpc = grpcClient(running.grpcPort);
-  const requests = Array.from({ length: 20 }, async (_, index) =>
-    index % 2 === 0
-      ? (await running.post("/v1/traces", traceRequest(someSpans(50)))).status
-      : (await grpc.export(traceService, traceRequest(someSpans(50)))).code,
+  const requests = Promise.allSettled(
+    Array.from({ length: 20 }, async (_, index) =>
+      index % 2 === 0
+        ? (await running.post("/v1/traces", traceRequest(someSpans(50)))).status
+        : (await grpc.export(traceService, traceRequest(someSpans(50)))).code,
+    ),
   );
   await eventually(async () =>
     Number(/ingest_group_rows_count (\d+)/.exec(await running.registry.metrics())?.[1]) > 0
@@ -151,7 +150,7 @@ test("a stop finishes what is in flight and takes nothing new", async () => {
       : undefined,
   );
   await running.ingest[Symbol.asyncDispose]();
-  const outcomes = await Promise.allSettled(requests);
+  const outcomes = await requests;
   const acknowledged = outcomes.filter(
     (outcome) => outcome.status === "fulfilled" && (outcome.value === 200 || outcome.value === 0),
   ).length;

@@ -1,0 +1,116 @@
+/**
+ * Ingest's composition root: OTLP in, ClickHouse out, acknowledged when ClickHouse has it.
+ *
+ * Disposal closes the doors, lets what is in flight finish, commits what is open, then settles usage.
+ */
+import type { Access } from "@axonize/core/runtime/access";
+import type { ClickHouseClient } from "@axonize/core/runtime/clickhouse";
+import type { Clock } from "@axonize/core/runtime/clock";
+import type { Log } from "@axonize/core/runtime/log";
+import type { Registry } from "@axonize/core/runtime/metrics";
+import type { Sql } from "@axonize/core/runtime/postgres";
+import type { IngestConfig } from "./config.ts";
+import { createTraceDecoder } from "./decode/trace-decoder.ts";
+import { budgetBytes, tenantShareRatio } from "./limits.ts";
+import { createIngestMetrics } from "./metrics.ts";
+import { createPipeline } from "./pipeline.ts";
+import { createPointsDecoder } from "./points/decoder.ts";
+import { createDoor } from "./receive/door.ts";
+import { createGrpcReceiver } from "./receive/grpc.ts";
+import { createHttpReceiver } from "./receive/http.ts";
+import { createUsageDerivation } from "./usage/derive.ts";
+import { createTally, startHeartbeat } from "./usage/heartbeat.ts";
+import { createIntake } from "./usage/intake.ts";
+import { createBudget } from "./write/budget.ts";
+import { createGroupCommit } from "./write/group.ts";
+import { createInsert } from "./write/insert.ts";
+import { createQuota } from "./write/quota.ts";
+import { createRecentRequests } from "./write/recent-requests.ts";
+import { createStoreHealth } from "./write/store-health.ts";
+
+export type { IngestConfig } from "./config.ts";
+
+export interface IngestDeps {
+  clickhouse: ClickHouseClient;
+  sql: Sql;
+  access: Access;
+  clock: Clock;
+  log: Log;
+  registry: Registry;
+}
+
+export interface Ingest extends AsyncDisposable {
+  grpcAddress: { host: string; port: number };
+  httpAddress: { host: string; port: number };
+}
+
+export async function createIngest(given: IngestDeps, config: IngestConfig): Promise<Ingest> {
+  const deps = { ...given, metrics: createIngestMetrics(given.registry) };
+  const { tally, status } = createTally(deps);
+  const traces = createTraceDecoder();
+  const points = createPointsDecoder();
+  const bytes = config.memoryBytes ?? budgetBytes;
+  const budget = createBudget(deps, {
+    bytes,
+    openBytes: () => traces.openBytes() + points.openBytes(),
+  });
+  const insert = createInsert(deps);
+  const groups = createGroupCommit({ ...deps, budget, insert, sources: [traces, points] });
+
+  await using started = new AsyncDisposableStack();
+  const usage = started.use(await createUsageDerivation(deps));
+  const intake = started.use(await createIntake(deps));
+  const health = started.use(createStoreHealth(deps));
+  const parts = { groups, health, usage, intake, tally, traces, points };
+  const pipeline = createPipeline({
+    ...deps,
+    ...parts,
+    recent: createRecentRequests(deps),
+    quota: createQuota(deps),
+  });
+  started.use(
+    startHeartbeat(deps, {
+      ...config,
+      status: () => {
+        const lagMs = groups.oldestMs();
+        deps.metrics.heldBytes.set(budget.heldBytes());
+        deps.metrics.oldestUnackedSeconds.set((lagMs ?? 0) / 1000);
+        return status({
+          lagMs: () => lagMs,
+          openRows: () => traces.openRows() + points.openRows(),
+          inFlightBytes: () => budget.heldBytes(),
+        });
+      },
+    }),
+  );
+  started.defer(async () => await groups.flush());
+  const door = createDoor({
+    ...deps,
+    budget,
+    pipeline,
+    tally,
+    shareBytes: bytes * tenantShareRatio,
+  });
+  const { keylessLoopback } = config;
+  const grpc = await createGrpcReceiver(
+    { ...deps, door },
+    { listen: config.grpcListen, keylessLoopback },
+  );
+  started.defer(async () => await grpc.stop());
+  const http = await createHttpReceiver(
+    { ...deps, door },
+    { listen: config.httpListen, keylessLoopback },
+  );
+  started.defer(async () => await http.stop());
+
+  const running = started.move();
+  return {
+    grpcAddress: grpc.address,
+    httpAddress: http.address,
+    [Symbol.asyncDispose]: async () => {
+      // Both doors at once: each may take its whole time to drain.
+      await Promise.all([grpc.stop(), http.stop()]);
+      await running.disposeAsync();
+    },
+  };
+}
