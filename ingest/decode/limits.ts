@@ -1,0 +1,63 @@
+/**
+ * Every bound of decoding, with its arithmetic. What is cut is marked on its span and counted in
+ * `dropped_*`; what is left out whole is counted with a reason (`RejectReason`).
+ */
+import { markNames } from "@axonize/core/contract/trace";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** Attributes kept per span: OTel SDKs stop at 128, OpenInference's flattened messages reach some hundred. */
+export const attributesPerSpan = 1024;
+/** Bytes of one attribute's value or JSON text; stack traces and SQL fit. */
+export const attributeBytes = 64 * KiB;
+/** Bytes of one captured prompt or completion: 4 MiB are about one million tokens. */
+export const contentBytes = 4 * MiB;
+/** Events and links kept per span: one event per generated token of a long answer fits. */
+export const eventsPerSpan = 4096;
+export const linksPerSpan = 1024;
+/** Bytes of names and of every value with a LowCardinality column. */
+export const labelBytes = 512;
+/** Bytes of an attribute's key. */
+export const keyBytes = 512;
+/** Bytes of ids of sessions, users and requests, and of W3C tracestate (512 by its specification). */
+export const idBytes = 1024;
+/** Bytes of a status message. */
+export const messageBytes = 16 * KiB;
+/** Nesting of attribute values, and of unknown groups; deeper values become null. */
+export const nesting = 16;
+/** Nesting of a JSON body: nesting × (kvlist, values, value) + the 8 levels around it. */
+export const jsonNesting = 3 * nesting + 16;
+/** Bytes of one resource's attributes as JSON. */
+export const resourceBytes = 256 * KiB;
+
+/** Spans from the future are kept up to this: clocks of a cluster differ by seconds, days mean a fault. */
+export const futureMs = 24 * 3600 * 1000;
+/** UTC days in one request: each is a partition and an insert per table. */
+export const daysPerRequest = 64;
+
+/** Strings interned between two takes before the table starts afresh: 32 k × ~40 B = 1.3 MB. */
+export const internedStrings = 32_768;
+/** Parsed resources kept: 4,096 × ~4 KB = 16 MB at most; fleets have some hundred. */
+export const resources = 4_096;
+/** Facet scopes (tenant, quarter of an hour, class) remembered, and values in each: 256 × 4,096 × ~20 B = 21 MB. */
+export const facetScopes = 256;
+export const facetsPerScope = 4_096;
+/** Builders kept for reuse after a take; each is about 200 KB once grown. */
+export const idleBuilders = 4;
+
+/** Bytes of one JSON text (an event's attributes, a nested attribute) before what follows is null. */
+export const jsonBytes = 4 * MiB;
+
+const bit = (name: (typeof markNames)[number]): number => 1 << markNames.indexOf(name);
+/** Bits of `spans.marks`. */
+export const marks = {
+  endBeforeStart: bit("endBeforeStart"),
+  timeOutOfRange: bit("timeOutOfRange"),
+  truncated: bit("truncated"),
+  contentDropped: bit("contentDropped"),
+  contentRedacted: bit("contentRedacted"),
+  duplicateAttributes: bit("duplicateAttributes"),
+  invalidUtf8: bit("invalidUtf8"),
+  unfinished: bit("unfinished"),
+} as const;
