@@ -57,6 +57,7 @@ export async function startStandalone(options: StandaloneOptions): Promise<Runni
         clickhouseUrl: config.AXONIZE_CLICKHOUSE_URL,
         clickhouseCluster: config.AXONIZE_CLICKHOUSE_CLUSTER,
         postgresUrl: config.AXONIZE_POSTGRES_URL,
+        serverWaitMs: config.AXONIZE_STORE_WAIT_SECONDS * 1000,
         signal,
       },
     ),
@@ -109,11 +110,11 @@ async function serve(
   const { config, stores, clock, log, version } = options;
   const { clickhouse, sql } = stores;
   const registry = createRegistry();
-  const keyless = listeners(config).some(({ listen }) => isLoopback(listen.host));
   const access = opening.use(
     await createAccess(
       { sql, clock, log },
-      { adminKey: options.adminKey, loopbackTenant: keyless ? "default" : undefined },
+      // The tenant is there in any case; without a key it is reached over loopback listeners only.
+      { adminKey: options.adminKey, loopbackTenant: "default" },
     ),
   );
   const deps = { clickhouse, sql, access, clock, log, registry };

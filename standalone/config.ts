@@ -35,6 +35,13 @@ export const StandaloneConfig = z.object({
     })
     .optional()
     .describe("A PostgreSQL server to use instead of the embedded one."),
+  AXONIZE_STORE_WAIT_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(3600)
+    .default(30)
+    .describe("How long a named server that does not answer yet is waited for, in seconds."),
   AXONIZE_ADMIN_KEY: z
     .string()
     .min(24, "must have at least 24 characters")

@@ -25,6 +25,8 @@ export interface StoreOptions {
   clickhouseUrl: string | undefined;
   clickhouseCluster: string | undefined;
   postgresUrl: string | undefined;
+  /** A named server may start beside us (compose, Kubernetes): it is given this long. */
+  serverWaitMs: number;
   signal: AbortSignal;
 }
 
@@ -35,8 +37,6 @@ interface Deps {
 
 const migrations = join(import.meta.dirname, "../migrations");
 
-/** A named server may start beside us (compose, Kubernetes): it is given this long. */
-const serverBudgetMs = 30_000;
 const retryMs = 500;
 
 export async function openStores(deps: Deps, options: StoreOptions): Promise<OpenStores> {
@@ -88,7 +88,7 @@ async function openClickHouse(
     if (embedded === undefined) {
       await untilAnswers(
         deps,
-        options.signal,
+        options,
         `ClickHouse at ${new URL(url).host} (AXONIZE_CLICKHOUSE_URL)`,
         async () => {
           await ensureDatabase(url);
@@ -126,7 +126,7 @@ async function openPostgres(deps: Deps, options: StoreOptions): Promise<Opened<S
   try {
     await untilAnswers(
       deps,
-      options.signal,
+      options,
       `PostgreSQL at ${new URL(url).host} (AXONIZE_POSTGRES_URL)`,
       async () => {
         const rows = await client<
@@ -164,11 +164,11 @@ async function ensureDatabase(url: string): Promise<void> {
 
 async function untilAnswers(
   deps: Deps,
-  signal: AbortSignal,
+  options: StoreOptions,
   name: string,
   ask: () => Promise<void>,
 ): Promise<void> {
-  const deadline = deps.clock.monotonic() + serverBudgetMs;
+  const deadline = deps.clock.monotonic() + options.serverWaitMs;
   for (;;) {
     try {
       await ask();
@@ -184,7 +184,7 @@ async function untilAnswers(
         );
       }
       deps.log.warn({ event: "store.waiting", reason: code }, `waiting for ${name}`);
-      await deps.clock.sleep(retryMs, signal);
+      await deps.clock.sleep(retryMs, options.signal);
     }
   }
 }
