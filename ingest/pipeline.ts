@@ -18,6 +18,7 @@ import {
   type Refused,
   type Signal,
 } from "./receive/outcome.ts";
+import { describeRejects, type Reason } from "./reasons.ts";
 import type { TraceDecoder } from "./decode/decoder.ts";
 import type { UsageDerivation } from "./usage/derive.ts";
 import type { Tally } from "./usage/heartbeat.ts";
@@ -98,7 +99,7 @@ async function take(deps: Deps, submission: Submission): Promise<Outcome> {
   return {
     kind: "accepted",
     rejected: decoded.rejected,
-    message: describe(signal, decoded),
+    message: describeRejects(signal, decoded.rejected, decoded.reasons),
   };
 }
 
@@ -106,7 +107,7 @@ interface Decoded {
   ok: true;
   accepted: number;
   rejected: number;
-  reasons: ReadonlyMap<string, number>;
+  reasons: ReadonlyMap<Reason, number>;
   hoursTouched: ReadonlySet<number>;
 }
 
@@ -175,12 +176,4 @@ function settle(deps: Deps, submission: Submission, decoded: Decoded): void {
   if (sender.tenant === undefined) return;
   deps.intake.add(sender.tenant, body.length);
   deps.usage.touch(sender.tenant.num, decoded.hoursTouched);
-}
-
-/** The partial success's sentence; empty when everything was kept. */
-function describe(signal: Signal, decoded: Decoded): string {
-  if (decoded.rejected === 0) return "";
-  const what = signal === "traces" ? "spans" : "data points";
-  const reasons = [...decoded.reasons].map(([reason, count]) => `${count} × ${reason}`).join("; ");
-  return `${decoded.rejected} ${what} were not kept: ${reasons}.`;
 }

@@ -27,30 +27,19 @@ export interface PointsContext {
   receivedMs: number;
 }
 
-export type PointReason =
-  | "device-not-allowed"
-  | "device-unnamed"
-  | "metric-not-kept"
-  | "no-tenant"
-  | "summary-not-kept"
-  | "time-out-of-range"
-  | "too-many-points"
-  | "unknown-unit"
-  | "value-out-of-range";
-
-/** What the sender reads in the partial success. */
-export const pointReasons: Readonly<Record<PointReason, string>> = {
-  "device-not-allowed":
-    "GPU metrics are taken only from this machine or with the admin key, because devices belong to no tenant",
-  "device-unnamed": "the point names no device (hw.id)",
-  "metric-not-kept": "only hw.* metrics of GPUs and gen_ai.* metrics are kept",
-  "no-tenant": "the admin key has no tenant for this metric; name one in x-axonize-tenant",
-  "summary-not-kept": "summaries are not kept; send histograms",
-  "time-out-of-range": "the time lies too far in the past or in the future",
-  "too-many-points": "the request has too many points; send smaller batches",
-  "unknown-unit": "the unit is not one that the metric may have",
-  "value-out-of-range": "the value is not a number or not plausible",
-};
+/** Why a point was not kept; `reasons.ts` says it in words. */
+export const pointReasons = [
+  "device_not_allowed",
+  "device_unnamed",
+  "metric_not_kept",
+  "no_tenant",
+  "summary_not_kept",
+  "time_out_of_range",
+  "too_many_points",
+  "unknown_unit",
+  "value_out_of_range",
+] as const;
+export type PointReason = (typeof pointReasons)[number];
 
 export interface PointsDecoded {
   ok: true;
@@ -99,7 +88,7 @@ function createRequest(context: PointsContext) {
   let rejected = 0;
 
   const take = (resource: Attributes, metric: Metric, point: Point): PointReason | undefined => {
-    if (accepted >= pointsPerRequest) return "too-many-points";
+    if (accepted >= pointsPerRequest) return "too_many_points";
     if (!isDeviceMetric(metric.name)) {
       const outcome = metricRow(context, { resource, metric, point });
       if (typeof outcome === "string") return outcome;
@@ -108,11 +97,11 @@ function createRequest(context: PointsContext) {
     }
     const reading = readDevicePoint(metric, point);
     if (typeof reading === "object" && "reason" in reading) return reading.reason;
-    if (!context.takesDevices) return "device-not-allowed";
+    if (!context.takesDevices) return "device_not_allowed";
     const device = deviceFrom(metric.name, point.attributes, resource);
-    if (device === undefined) return "device-unnamed";
+    if (device === undefined) return "device_unnamed";
     const timeMs = Number(point.timeNs / nsPerMs);
-    if (!isWithin(timeMs, context, oldestSampleMs)) return "time-out-of-range";
+    if (!isWithin(timeMs, context, oldestSampleMs)) return "time_out_of_range";
     if (reading === "absent") return undefined; // nothing measured: the column stays NULL
     const key = `${device.cluster}\0${device.device}\0${timeMs}`;
     const row = samples.get(key);
@@ -162,13 +151,13 @@ function metricRow(
   given: { resource: Attributes; metric: Metric; point: Point },
 ): MetricRow | PointReason {
   const { resource, metric, point } = given;
-  if (!metric.name.startsWith("gen_ai.")) return "metric-not-kept";
-  if (metric.kind === "summary") return "summary-not-kept";
-  if (context.tenantNum === undefined) return "no-tenant";
+  if (!metric.name.startsWith("gen_ai.")) return "metric_not_kept";
+  if (metric.kind === "summary") return "summary_not_kept";
+  if (context.tenantNum === undefined) return "no_tenant";
   const timeMs = Number(point.timeNs / nsPerMs);
-  if (!isWithin(timeMs, context, context.retentionClass * dayMs)) return "time-out-of-range";
+  if (!isWithin(timeMs, context, context.retentionClass * dayMs)) return "time_out_of_range";
   const isHistogram = metric.kind === "histogram";
-  if (!isHistogram && !Number.isFinite(point.value ?? 0)) return "value-out-of-range";
+  if (!isHistogram && !Number.isFinite(point.value ?? 0)) return "value_out_of_range";
   const finite = (value: number | undefined): number | undefined =>
     value !== undefined && Number.isFinite(value) ? value : undefined;
   // Buckets that do not fit their bounds say nothing; count and sum still do.

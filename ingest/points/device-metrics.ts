@@ -128,21 +128,21 @@ export type DeviceReading =
   /** Nothing measured: NULL, and no fault of the sender. */
   | "absent"
   /** The reason it is not kept. */
-  | { reason: "metric-not-kept" | "unknown-unit" | "value-out-of-range" };
+  | { reason: "metric_not_kept" | "unknown_unit" | "value_out_of_range" };
 
 export function readDevicePoint(metric: Metric, point: Point): DeviceReading {
   const reading = names[metric.name];
-  if (reading === undefined) return { reason: "metric-not-kept" };
+  if (reading === undefined) return { reason: "metric_not_kept" };
   const column = columnFor(metric.name, reading.column, point);
-  if (column === undefined) return { reason: "metric-not-kept" };
+  if (column === undefined) return { reason: "metric_not_kept" };
   if (point.absent || point.value === undefined) return "absent";
   const factor = reading.units[metric.unit];
-  if (factor === undefined) return { reason: "unknown-unit" };
+  if (factor === undefined) return { reason: "unknown_unit" };
   // A ratio without a unit that is above 1 is a percentage: OpenLIT's older SDK sends those.
   const isPercent = reading.units === ratio && metric.unit === "" && point.value > 1;
   const value = point.value * (isPercent ? 0.01 : factor);
   const [least, most] = ranges[column];
-  if (!(value >= least && value <= most)) return { reason: "value-out-of-range" };
+  if (!(value >= least && value <= most)) return { reason: "value_out_of_range" };
   return { column, value };
 }
 

@@ -125,7 +125,13 @@ async function commit(
     blocks.filter((block) => !before.has(block.table)),
   ]) {
     // Several blocks of one table go one after another: `insert` holds two per table.
-    const outcomes = await Promise.all(phase.map(async (block) => await insert(block, deadlineMs)));
+    const outcomes = await Promise.all(
+      phase.map(async (block) => {
+        const outcome = await insert(block, deadlineMs);
+        if (outcome.ok) block.committed?.();
+        return outcome;
+      }),
+    );
     const failure = outcomes.find((outcome) => !outcome.ok);
     if (failure !== undefined) return failure;
   }
