@@ -39,6 +39,7 @@ export class AttributeWriter {
   private readonly strings: Strings;
   private readonly json: JsonText;
   private readonly slots: Slots;
+  private readonly lastLabels = new Uint32Array(aliases.length);
   private seen = new Uint32Array(1024);
   private serial = 0;
   private previousKey = 0;
@@ -55,6 +56,7 @@ export class AttributeWriter {
   /** Interned strings were renumbered. */
   clear(): void {
     this.seen = new Uint32Array(1024);
+    this.lastLabels.fill(0);
     this.previousKey = 0;
   }
 
@@ -225,8 +227,18 @@ export class AttributeWriter {
 
   private textSlot(alias: number, start: number, end: number): void {
     const kind = textKind[alias];
-    if (kind === labelUnit) this.slots.setLabel(alias, label(this.strings, this.wire, start, end));
+    if (kind === labelUnit) this.slots.setLabel(alias, this.label(alias, start, end));
     else if (kind === idUnit) this.slots.setText(alias, start, end - start);
+  }
+
+  /** Most labels repeat the one before. */
+  private label(alias: number, start: number, end: number): number {
+    const { wire, strings, lastLabels } = this;
+    const guess = lastLabels[alias] ?? 0;
+    if (strings.is(guess, wire.bytes, wire.view, start, end - start)) return guess;
+    const id = label(strings, wire, start, end);
+    lastLabels[alias] = id;
+    return id;
   }
 
   private int(key: number, alias: number, payload: PayloadTable): void {
@@ -319,7 +331,7 @@ export class AttributeWriter {
     this.marks |= json.marks;
     const { bytes, length } = json.out;
     if (length <= most) {
-      into.pushValid(bytes.subarray(0, length));
+      into.pushRange(bytes, json.out.view, 0, length);
       return;
     }
     // What is cut is JSON no longer: it becomes the text of a JSON string.

@@ -105,7 +105,8 @@ export class WordColumn implements Column {
   }
   /** A non-negative integer that fits a double, as UInt64. */
   pushNumber(value: number): void {
-    this.push2(value % 2 ** 32, Math.floor(value / 2 ** 32));
+    const high = Math.floor(value / 2 ** 32);
+    this.push2(value - high * 2 ** 32, high);
   }
   heldBytes(): number {
     return this.length * 4;
@@ -211,6 +212,13 @@ export class TextColumn implements Column {
     this.open(bytes.length);
     this.bytes.set(bytes, this.length);
     this.length += bytes.length;
+  }
+
+  /** Appends a part of `from` that is known to be UTF-8. */
+  pushRange(from: Uint8Array, view: DataView, offset: number, length: number): void {
+    this.open(length);
+    copyText(from, view, offset, length, this.bytes, this.view, this.length);
+    this.length += length;
   }
 
   pushEmpty(): void {

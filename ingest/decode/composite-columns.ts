@@ -81,8 +81,8 @@ export class LowCardinalityColumn implements Column {
     }
     out.u64(this.length);
     const indexes = this.indexes.subarray(0, this.length);
-    if (width === 0) out.append(Uint8Array.from(indexes));
-    else if (width === 1) out.appendArray(Uint16Array.from(indexes));
+    if (width === 0) out.append(new Uint8Array(indexes));
+    else if (width === 1) out.appendArray(new Uint16Array(indexes));
     else out.appendArray(indexes);
   }
 }

@@ -75,7 +75,7 @@ export class EventWriter {
     json.reset();
     json.allContent = isContentEvent(strings.text(name));
     json.object(start, end, eventTags.attributes, 0);
-    payloads.event_attrs.items.pushValid(json.out.bytes.subarray(0, json.out.length));
+    payloads.event_attrs.items.pushRange(json.out.bytes, json.out.view, 0, json.out.length);
   }
 
   /** A link whose ids are no ids points nowhere: it is left out, with a mark. */
@@ -108,7 +108,7 @@ export class EventWriter {
     payloads.link_span_id.items.push2(view.getUint32(span, true), view.getUint32(span + 4, true));
     json.reset();
     json.object(start, end, linkTags.attributes, 0);
-    payloads.link_attrs.items.pushValid(json.out.bytes.subarray(0, json.out.length));
+    payloads.link_attrs.items.pushRange(json.out.bytes, json.out.view, 0, json.out.length);
     return true;
   }
 }

@@ -27,9 +27,10 @@ export interface FacetScope {
   tenant: number;
   bucket: number;
   retention: number;
-  /** (string × 16 + facet) that ClickHouse has, and that the open batch has. */
-  known: Set<number>;
-  open: Set<number>;
+  /** By interned string: facets (bit = position in facetNames) that ClickHouse has, … */
+  known: Uint16Array;
+  /** … and that the open batch has. */
+  open: Uint16Array;
 }
 
 /** What the open batch added, in order: to forget on rollback, to learn on commit. */
@@ -70,8 +71,8 @@ export function createFacets(strings: Strings): Facets {
         tenant,
         bucket,
         retention,
-        known: new Set<number>(),
-        open: new Set<number>(),
+        known: new Uint16Array(64),
+        open: new Uint16Array(64),
       };
       scopes.set(key, scope);
       if (scopes.size > limits.facetScopes) {
@@ -81,9 +82,11 @@ export function createFacets(strings: Strings): Facets {
       return scope;
     },
     add: (scope, facet, id, receivedMs, table, journal) => {
+      const bit = 1 << facet;
+      if (id === 0 || (((scope.known[id] ?? 0) | (scope.open[id] ?? 0)) & bit) !== 0) return;
+      scope.open = widened(scope.open, id);
+      scope.open[id] = (scope.open[id] ?? 0) | bit;
       const code = id * 16 + facet;
-      if (id === 0 || scope.known.has(code) || scope.open.has(code)) return;
-      scope.open.add(code);
       journal.scopes.push(scope);
       journal.codes.push(code);
       const offset = strings.offsets[id] ?? 0;
@@ -97,16 +100,20 @@ export function createFacets(strings: Strings): Facets {
     },
     rollback: (journal, length) => {
       while (journal.codes.length > length) {
-        journal.scopes.pop()?.open.delete(journal.codes.pop() ?? -1);
+        const scope = journal.scopes.pop();
+        const code = journal.codes.pop();
+        if (scope === undefined || code === undefined) return;
+        scope.open[code >> 4] = (scope.open[code >> 4] ?? 0) & ~(1 << (code & 15));
       }
     },
     close: (journal) => {
-      for (const scope of journal.scopes) scope.open.clear();
+      for (const scope of journal.scopes) scope.open.fill(0);
     },
     committed: (journal) => {
       journal.scopes.forEach((scope, i) => {
-        if (scope.known.size >= limits.facetsPerScope) scope.known.clear();
-        scope.known.add(journal.codes[i] ?? 0);
+        const code = journal.codes[i] ?? 0;
+        scope.known = widened(scope.known, code >> 4);
+        scope.known[code >> 4] = (scope.known[code >> 4] ?? 0) | (1 << (code & 15));
       });
     },
     clear: () => {
@@ -114,4 +121,11 @@ export function createFacets(strings: Strings): Facets {
       keys = names();
     },
   };
+}
+
+function widened(bits: Uint16Array, id: number): Uint16Array {
+  if (id < bits.length) return bits;
+  const wide = new Uint16Array(2 ** Math.ceil(Math.log2(id + 1)));
+  wide.set(bits);
+  return wide;
 }

@@ -40,9 +40,8 @@ export const daysPerRequest = 64;
 export const internedStrings = 32_768;
 /** Parsed resources kept: 4,096 × ~4 KB = 16 MB at most; fleets have some hundred. */
 export const resources = 4_096;
-/** Facet scopes (tenant, quarter of an hour, class) remembered, and values in each: 256 × 4,096 × ~20 B = 21 MB. */
+/** Facet scopes (tenant, quarter of an hour, class) remembered: 256 × 4 B × interned strings = 34 MB at most. */
 export const facetScopes = 256;
-export const facetsPerScope = 4_096;
 /** Builders kept for reuse after a take; each is about 200 KB once grown. */
 export const idleBuilders = 4;
 

@@ -58,6 +58,7 @@ export class SpanWriter {
   private durationLo = 0;
   private durationHi = 0;
   private marks = 0;
+  private lastName = 0;
   private facetScope: FacetScope | undefined;
   private facetEpoch = -1;
 
@@ -87,6 +88,7 @@ export class SpanWriter {
   /** Interned strings were renumbered. */
   clear(): void {
     this.attributes.clear();
+    this.lastName = 0;
     this.facetScope = undefined;
   }
 
@@ -203,7 +205,7 @@ export class SpanWriter {
     const { view } = wire;
     facts.startMs = (scan.startHi * 2 ** 32 + scan.startLo) / 1e6;
     facts.durationNs = this.durationHi * 2 ** 32 + this.durationLo;
-    facts.name = this.label(scan.name, scan.nameLength);
+    facts.name = this.spanName();
     facts.service = resource.service;
     facts.engine = scope.engine === "" ? resource.engine : scope.engine;
     normalize(this.slots, facts, this.strings, normal);
@@ -354,9 +356,18 @@ export class SpanWriter {
     if ((did & textRepaired) !== 0) this.marks |= limits.marks.invalidUtf8;
   }
 
-  private label(offset: number, length: number): number {
-    if (length > limits.labelBytes) this.marks |= limits.marks.truncated;
-    return label(this.strings, this.wire, offset, offset + length);
+  private spanName(): number {
+    const { scan, strings, wire } = this;
+    const { name, nameLength } = scan;
+    if (nameLength > limits.labelBytes) {
+      this.marks |= limits.marks.truncated;
+      return label(strings, wire, name, name + nameLength);
+    }
+    const id = strings.afterName(this.lastName, wire.bytes, wire.view, name, nameLength);
+    this.lastName = id;
+    const clean = strings.clean[id] ?? id;
+    if (clean !== id) this.marks |= limits.marks.invalidUtf8;
+    return clean;
   }
 }
 

@@ -22,7 +22,10 @@ export class Strings {
   roles = new Uint16Array(0);
   /** The string itself, or its repaired twin. */
   clean = new Uint32Array(0);
+  /** Number of times that strings were renumbered. */
+  generation = 0;
   private next = new Uint32Array(0);
+  private nextName = new Uint32Array(0);
   private hashes = new Int32Array(0);
   private slots = new Int32Array(0);
   private used = 0;
@@ -45,7 +48,9 @@ export class Strings {
     this.lengths = new Uint32Array(1024);
     this.roles = new Uint16Array(1024);
     this.clean = new Uint32Array(1024);
+    this.generation += 1;
     this.next = new Uint32Array(1024);
+    this.nextName = new Uint32Array(1024);
     this.hashes = new Int32Array(1024);
     this.slots = new Int32Array(4096).fill(-1);
     this.texts = [];
@@ -68,6 +73,26 @@ export class Strings {
     const id = this.intern(from, view, offset, length);
     this.next[previous] = id;
     return id;
+  }
+
+  /** The same for names of spans, which follow each other in patterns of their own. */
+  afterName(
+    previous: number,
+    from: Uint8Array,
+    view: DataView,
+    offset: number,
+    length: number,
+  ): number {
+    const guess = this.nextName[previous] ?? 0;
+    if (this.is(guess, from, view, offset, length)) return guess;
+    const id = this.intern(from, view, offset, length);
+    this.nextName[previous] = id;
+    return id;
+  }
+
+  /** Whether the string with this number is the one in these bytes. */
+  is(id: number, from: Uint8Array, view: DataView, offset: number, length: number): boolean {
+    return this.lengths[id] === length && this.equals(id, from, view, offset, length);
   }
 
   intern(from: Uint8Array, view: DataView, offset: number, length: number): number {
@@ -129,9 +154,9 @@ export class Strings {
     }
     const last = length - 4;
     for (let i = 0; i < last; i += 4) {
-      if (this.view.getUint32(at + i) !== view.getUint32(offset + i)) return false;
+      if (this.view.getUint32(at + i, true) !== view.getUint32(offset + i, true)) return false;
     }
-    return this.view.getUint32(at + last) === view.getUint32(offset + last);
+    return this.view.getUint32(at + last, true) === view.getUint32(offset + last, true);
   }
 
   private add(
@@ -149,6 +174,7 @@ export class Strings {
     this.lengths[id] = length;
     this.hashes[id] = hash;
     this.next[id] = 0;
+    this.nextName[id] = 0;
     this.roles[id] = 0;
     this.clean[id] = id;
     this.used += length;
@@ -180,6 +206,7 @@ export class Strings {
     this.offsets = grow(this.offsets);
     this.lengths = grow(this.lengths);
     this.next = grow(this.next);
+    this.nextName = grow(this.nextName);
     this.clean = grow(this.clean);
     const roles = new Uint16Array(this.roles.length * 2);
     roles.set(this.roles);

@@ -23,7 +23,8 @@ export class Wire {
   hi = 0;
 
   open(bytes: Uint8Array): void {
-    this.bytes = bytes;
+    // A plain Uint8Array also over a Buffer: one kind of array keeps every access in one shape.
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.pos = 0;
   }

@@ -15,6 +15,8 @@ import { isLabel, isNumber, isText, type Slots } from "./slots.ts";
 export interface Words {
   text(id: number): string;
   constant(text: string): number;
+  /** Changes when the numbers of strings do. */
+  readonly generation: number;
 }
 
 /** What is known of a span beside its attributes. */
@@ -95,10 +97,20 @@ const at = {
 /** Values of each field's best alias, as numbers; NaN where there is none. */
 const values = new Float64Array(fieldNames.length);
 
+/* What words of senders mean, looked up once per distinct word. */
+let generation = -1;
+const operationOfWord = new Map<number, number>();
+const engineOfProvider = new Map<number, string>();
+
 export function normalize(slots: Slots, facts: SpanFacts, words: Words, out: Normalized): void {
+  if (generation !== words.generation) {
+    generation = words.generation;
+    operationOfWord.clear();
+    engineOfProvider.clear();
+  }
   choose(slots, facts, words);
   const engineName = engineNameOf(slots, facts, words);
-  const engine = engineOf(engineName);
+  const engine = engineName === "" ? undefined : engineOf(engineName);
   out.engine = engineName === "" ? 0 : words.constant(engineName);
   out.ttftNs = value(at.ttft);
   out.ttftBasis = Number.isNaN(out.ttftNs) ? 0 : basisOf(engine?.basis);
@@ -192,11 +204,20 @@ function engineNameOf(slots: Slots, facts: SpanFacts, words: Words): string {
     if (named !== undefined) return named;
   }
   if (facts.engine !== "") return facts.engine;
-  const provider = words.text(label(at.provider, slots)).toLowerCase();
-  if (engineOf(provider) !== undefined) return provider;
+  const fromProvider = providerEngine(label(at.provider, slots), words);
+  if (fromProvider !== "") return fromProvider;
   const ttft = best[at.ttft] ?? noAlias;
   const fromEngine = ttft !== noAlias && aliases[ttft]?.basis === "engine";
   return fromEngine ? engineOfService(words.text(facts.service)) : "";
+}
+
+function providerEngine(id: number, words: Words): string {
+  if (id === 0) return "";
+  const known = engineOfProvider.get(id);
+  if (known !== undefined) return known;
+  const name = engineOf(words.text(id).toLowerCase())?.name ?? "";
+  engineOfProvider.set(id, name);
+  return name;
 }
 
 /** A client's key stays the client's, whoever answered it; only keys without a home follow the engine. */
@@ -243,8 +264,12 @@ function operationOf(
 ): number {
   const id = label(at.operation, slots);
   if (id !== 0) {
+    const known = operationOfWord.get(id);
+    if (known !== undefined) return known;
     const word = operationWords.get(words.text(id).toLowerCase());
-    return word === undefined ? id : words.constant(word);
+    const meaning = word === undefined ? id : words.constant(word);
+    operationOfWord.set(id, meaning);
+    return meaning;
   }
   // An engine's request span names no operation: all it does is to complete text.
   const isRequest = requestSpans?.includes(words.text(facts.name)) === true;
