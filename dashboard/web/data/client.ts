@@ -24,6 +24,8 @@ export interface CallInput {
   readonly query?: Readonly<Record<string, QueryValue>>;
   readonly body?: unknown;
   readonly signal?: AbortSignal;
+  /** Instead of the tab's own key: to check one before it is kept. */
+  readonly key?: string;
 }
 
 export class ApiError extends Error {
@@ -52,7 +54,7 @@ export async function call<N extends RouteName>(
   const started = performance.now();
   const response = await send(requestUrl(route.path, input), {
     method: route.method,
-    headers: headersFor(route.auth === "admin", input.body !== undefined),
+    headers: headersFor(route.auth === "admin", input),
     ...(input.body === undefined ? {} : { body: JSON.stringify(input.body) }),
     ...(input.signal ? { signal: input.signal } : {}),
   });
@@ -81,12 +83,12 @@ export function requestUrl(path: string, input: CallInput): string {
   return text === "" ? filled : `${filled}?${text}`;
 }
 
-function headersFor(admin: boolean, hasBody: boolean): Record<string, string> {
+function headersFor(admin: boolean, input: CallInput): Record<string, string> {
   const { query, admin: adminKey, tenant } = keys.get();
-  const key = admin && adminKey !== "" ? adminKey : query;
+  const key = input.key ?? (admin && adminKey !== "" ? adminKey : query);
   return {
     accept: "application/json",
-    ...(hasBody ? { "content-type": "application/json" } : {}),
+    ...(input.body !== undefined ? { "content-type": "application/json" } : {}),
     ...(key === "" ? {} : { authorization: `Bearer ${key}` }),
     ...(tenant === "" || admin ? {} : { "x-axonize-tenant": tenant }),
   };

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
+  expandWildcards,
   filterKeys,
   filterParams,
   hasTerm,
@@ -10,6 +11,7 @@ import {
   printFilter,
   rangeKeys,
   toggleTerm,
+  wildcards,
   withBounds,
   type Term,
 } from "./filter.ts";
@@ -73,7 +75,7 @@ for (const [text, part] of [
 
 const word = fc
   .string({ minLength: 1, maxLength: 20 })
-  .filter((s) => s.trim() !== "" && !s.includes("\0"));
+  .filter((s) => s.trim() !== "" && !s.includes("\0") && !s.endsWith("*"));
 const term: fc.Arbitrary<Term> = fc.oneof(
   record({
     kind: fc.constant("is" as const),
@@ -123,4 +125,21 @@ test("bounds from a selection replace the bounds that were there", () => {
     withBounds("model:a ttft>1s ttft<2s", "ttft", 250, 4000),
     "model:a ttft>250ms ttft<4s",
   );
+});
+
+test("a value that ends in * is looked up and becomes the values that begin so", () => {
+  const { terms } = parseFilter("model:llama* -service:gate* status:ok model:x");
+  assert.deepEqual(wildcards(terms), [
+    { key: "model", prefix: "llama" },
+    { key: "service", prefix: "gate" },
+  ]);
+  const expanded = expandWildcards(terms, ({ key }) =>
+    key === "model" ? ["llama-8b", "llama-70b"] : [],
+  );
+  assert.deepEqual(filterParams(expanded), {
+    model: ["llama-8b", "llama-70b", "x"],
+    service: ["!gate*"],
+    status: "ok",
+  });
+  assert.match(parseFilter("user:ana*").problems[0]?.message ?? "", /whole value/);
 });

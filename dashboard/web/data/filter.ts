@@ -110,6 +110,44 @@ export function filterParams(terms: readonly Term[]): FilterParams {
   return out;
 }
 
+/** Keys whose values the API lists, so that `llama*` can be looked up. Sessions and users are too many. */
+const listedKeys: ReadonlySet<string> = new Set(
+  filterKeys.filter((key) => key !== "session" && key !== "user"),
+);
+
+export interface Wildcard {
+  readonly key: FilterKey;
+  readonly prefix: string;
+}
+
+/** The distinct `key:prefix*` of a filter. */
+export function wildcards(terms: readonly Term[]): readonly Wildcard[] {
+  const found = terms.flatMap((term) =>
+    isWildcard(term) ? [{ key: term.key, prefix: term.value.slice(0, -1) }] : [],
+  );
+  return found.filter(
+    (a, i) => found.findIndex((b) => b.key === a.key && b.prefix === a.prefix) === i,
+  );
+}
+
+/** Each `key:prefix*` as the values that begin so; one that begins nothing stays and matches nothing. */
+export function expandWildcards(
+  terms: readonly Term[],
+  values: (wildcard: Wildcard) => readonly string[],
+): readonly Term[] {
+  return terms.flatMap((term): readonly Term[] => {
+    if (!isWildcard(term)) return [term];
+    const found = values({ key: term.key, prefix: term.value.slice(0, -1) });
+    return found.length === 0 ? [term] : found.map((value) => ({ ...term, value }));
+  });
+}
+
+function isWildcard(term: Term): term is Extract<Term, { kind: "is" }> {
+  return (
+    term.kind === "is" && term.key !== "status" && term.value.length > 1 && term.value.endsWith("*")
+  );
+}
+
 /** Adds `key:value`, or takes it away when it is there. An `is` replaces its own negation. */
 export function toggleTerm(text: string, key: FilterKey, value: string, not: boolean): string {
   const { terms } = parseFilter(text);
@@ -182,6 +220,8 @@ function parseIs(key: FilterKey, raw: string, minus: boolean): Term | string {
       ? { kind: "is", key, value: value.toLowerCase(), not: false }
       : "status is ok, error or unset.";
   }
+  if (value.endsWith("*") && !listedKeys.has(key))
+    return `${key} needs its whole value, without *.`;
   return { kind: "is", key, value, not: negated };
 }
 

@@ -1,9 +1,18 @@
 /**
  * The URL state as React sees it: read it, change a part of it, know the API parameters it means.
  */
+import { useQueries, type UseQueryResult } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useMemo } from "react";
-import { filterParams, parseFilter, type FilterParams, type ParsedFilter } from "./filter.ts";
+import { call, type Answer } from "./client.ts";
+import {
+  expandWildcards,
+  filterParams,
+  parseFilter,
+  wildcards,
+  type FilterParams,
+  type ParsedFilter,
+} from "./filter.ts";
 import { isRelative } from "./time.ts";
 import { parseUrlState, printUrlState, type SearchRecord, type UrlState } from "./url-state.ts";
 
@@ -43,16 +52,53 @@ export interface Scope {
   readonly query: FilterParams;
   /** Refresh: the person has not paused, and the range ends now. */
   readonly live: boolean;
+  /** False while the values of a `llama*` are being looked up. */
+  readonly ready: boolean;
 }
+
+/** Values of one `prefix*` that are sent along; the API takes at most 50 of a key. */
+const mostWildcardValues = 50;
 
 export function useScope(state: UrlState): Scope {
   const { filter, range, live } = state;
+  const parsed = useMemo(() => parseFilter(filter), [filter]);
+  const wanted = useMemo(() => wildcards(parsed.terms), [parsed]);
+  const lookups = useQueries({
+    queries: wanted.map(({ key, prefix }) => ({
+      queryKey: ["listFacets", "wildcard", key, prefix, range],
+      queryFn: ({ signal }: { readonly signal: AbortSignal }) =>
+        call("listFacets", {
+          query: { from: range.from, to: range.to, key, prefix, limit: mostWildcardValues },
+          signal,
+        }),
+      staleTime: 30_000,
+    })),
+    combine: combineLookups,
+  });
   return useMemo(() => {
-    const parsed = parseFilter(filter);
+    const terms = expandWildcards(
+      parsed.terms,
+      ({ key, prefix }) =>
+        lookups.values[wanted.findIndex((w) => w.key === key && w.prefix === prefix)] ?? [],
+    );
     return {
       filter: parsed,
-      query: { from: range.from, to: range.to, ...filterParams(parsed.terms) },
+      query: { from: range.from, to: range.to, ...filterParams(terms) },
       live: live && isRelative(range),
+      ready: lookups.settled,
     };
-  }, [filter, range, live]);
+  }, [parsed, wanted, lookups, range, live]);
+}
+
+interface Lookups {
+  readonly settled: boolean;
+  readonly values: readonly (readonly string[])[];
+}
+
+/** A lookup that failed counts as one without values: the page's own query shows what is wrong. */
+function combineLookups(results: readonly UseQueryResult<Answer<"listFacets">>[]): Lookups {
+  return {
+    settled: results.every((result) => !result.isPending),
+    values: results.map((result) => result.data?.items[0]?.values.map(({ value }) => value) ?? []),
+  };
 }

@@ -22,17 +22,15 @@ export function Login({
   const submit = async (): Promise<void> => {
     setBusy(true);
     setError("");
-    saveKeys({ query: key.trim(), admin: "", tenant: "" });
     try {
-      const session = await call("getSession");
+      const session = await call("getSession", { key: key.trim() });
       if (!session.authenticated)
         throw new Error(
           "This key is not known, or it was revoked. Paste the whole key, from axk_ to the end.",
         );
-      if (session.admin) saveKeys({ admin: key.trim() });
+      saveKeys({ query: key.trim(), admin: session.admin ? key.trim() : "", tenant: "" });
       refresh();
     } catch (failure) {
-      saveKeys({ query: "", admin: "" });
       setError(
         failure instanceof ApiError
           ? failure.problem.detail

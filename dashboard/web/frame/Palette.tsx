@@ -45,7 +45,7 @@ export function Palette({ open, onOpenChange, onHelp }: PaletteProps): ReactNode
   const recent = useEndpoint(
     "listTraces",
     { query: { ...scope.query, limit: 6 } },
-    { enabled: open },
+    { enabled: open && scope.ready },
   );
   const done = (action: () => void) => () => {
     onOpenChange(false);

@@ -55,11 +55,14 @@ export function Rail({ onHelp }: { readonly onHelp: () => void }): ReactNode {
       to={to}
       search={search}
       className={styles.item}
+      aria-label={label}
       activeProps={{ "aria-current": "page" }}
       activeOptions={{ includeSearch: false }}
     >
       <Icon size={18} strokeWidth={1.75} aria-hidden="true" />
-      <span className={styles.label}>{label}</span>
+      <span className={styles.label} aria-hidden="true">
+        {label}
+      </span>
       <span className={styles.keys} aria-hidden="true">
         {keys}
       </span>

@@ -131,11 +131,7 @@ function cellStyle(gpu: Gpu, metric: MetricSpec, holdersKnown: boolean) {
   const ratio = rampRatio(gpu, metric.value);
   if (ratio === undefined || state === "stale" || state === "free") return undefined;
   const step = rampStep(Math.max(0, Math.min(1, ratio)));
-  // Both ramps cross the middle of lightness at the fifth step.
-  return {
-    background: `var(--${metric.ramp}-${step + 1})`,
-    color: step >= 5 ? "var(--on-ramp-high)" : "var(--on-ramp-low)",
-  };
+  return { background: `var(--${metric.ramp}-${step + 1})`, color: `var(--on-ramp-${step + 1})` };
 }
 
 function cellLabel(gpu: Gpu, metric: MetricSpec, holdersKnown: boolean): string {

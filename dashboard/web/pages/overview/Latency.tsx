@@ -50,7 +50,7 @@ export function Latency({
   const heatmap = useEndpoint(
     "getHeatmap",
     { query: { ...scope.query, metric: current, buckets: 150 } },
-    { everyMs },
+    { everyMs, enabled: scope.ready },
   );
   const refresh = useRefresh();
   const zone = useStore(zoneStore);

@@ -25,7 +25,7 @@ export function Page(): ReactNode {
   const overview = useEndpoint(
     "getOverview",
     { query: { ...scope.query, buckets: 120 } },
-    { everyMs },
+    { everyMs, enabled: scope.ready },
   );
   if (overview.isError && !overview.data) {
     return (

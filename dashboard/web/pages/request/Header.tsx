@@ -136,17 +136,8 @@ export function WhyLine({ trace }: { readonly trace: Trace }): ReactNode {
           whySentence(parts)
         ) : (
           <>
-            slower than{" "}
-            <b>
-              {say(
-                percent(
-                  trace.peers.percentile > 1
-                    ? trace.peers.percentile / 100
-                    : trace.peers.percentile,
-                ),
-              )}
-            </b>{" "}
-            of {plural(trace.peers.count, "call")} of this model, median{" "}
+            slower than <b>{say(percent(trace.peers.percentile / 100))}</b> of{" "}
+            {plural(trace.peers.count, "call")} of this model, median{" "}
             {say(durationMs(trace.peers.medianMs))}
           </>
         )}

@@ -45,7 +45,7 @@ export function FacetColumn(props: {
   const facets = useEndpoint(
     "listFacets",
     { query: props.scope.query },
-    { everyMs: props.scope.live ? 10_000 : undefined },
+    { enabled: props.scope.ready, everyMs: props.scope.live ? 10_000 : undefined },
   );
   const refresh = useRefresh();
   if (facets.isError && !facets.data) {

@@ -47,6 +47,7 @@ export function useRequestRows(scope: Scope, sort: Sort): RequestRows {
         query: { ...query, cursor: pageParam === "" ? undefined : pageParam },
         signal,
       }),
+    enabled: scope.ready,
     initialPageParam: "",
     getNextPageParam: (last) => last.nextCursor ?? undefined,
     // Live asks the newest page by itself; asking all loaded pages again would only repeat them.

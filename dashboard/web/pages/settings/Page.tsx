@@ -198,12 +198,11 @@ function AskAdminKey({ problem }: { readonly problem?: string }): ReactNode {
   const [error, setError] = useState(problem ?? "");
   const submit = async (): Promise<void> => {
     setError("");
-    saveKeys({ admin: key.trim() });
     try {
-      await call("listTenants");
+      await call("listTenants", { key: key.trim() });
+      saveKeys({ admin: key.trim() });
       refresh();
     } catch (failure) {
-      saveKeys({ admin: "" });
       setError(failure instanceof ApiError ? failure.problem.detail : String(failure));
     }
   };

@@ -1,14 +1,18 @@
 /**
- * Takes pictures of every page in every state into a folder: `node dashboard/web/testing/shots.ts OUT [route…]`.
+ * Takes pictures of every page in every state into a folder: `node test/e2e/support/web-shots.ts OUT [name…]`.
  * For eyes, not for comparison.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { openChromium } from "./chromium.ts";
-import { hugeTraceId, startFixtureServer, type Scenario } from "./server.ts";
+import { openChromium } from "./web-chromium.ts";
+import {
+  hugeTraceId,
+  startFixtureServer,
+  type Scenario,
+} from "../../../dashboard/web/testing/server.ts";
 
 const [out = "shots", ...wanted] = process.argv.slice(2);
-const webRoot = join(import.meta.dirname, "../dist");
+const webRoot = join(import.meta.dirname, "../../../dashboard/web/dist");
 const nowMs = Date.UTC(2026, 10, 25, 14, 12, 11);
 
 interface Shot {
