@@ -68,3 +68,5 @@ export const webFileBytes = 16 * 1024 * 1024;
 export const slotCacheBytes = 64 * 1024 * 1024;
 /** One query reads at most this much time: 6 h of 10,000 calls/s would be 200 MB of values. */
 export const slotRunMs = 6 * 3_600_000;
+/** A run that read fewer rows than this may be four times longer next time. */
+export const slotRunRows = 500_000;

@@ -113,19 +113,18 @@ export function slotsOf(range: { fromMs: number; toMs: number }, stepMs: number)
   return slots;
 }
 
-/** Runs of adjacent slots, each read with one query and at most `mostMs` long. */
-export function runsOf(
+/** The newest slots that are adjacent, read with one query: at least one, at most `mostMs` long. */
+export function lastRun(
   slots: readonly number[],
   options: { stepMs: number; mostMs: number },
-): { fromMs: number; toMs: number }[] {
-  const runs: { fromMs: number; toMs: number }[] = [];
-  for (const slot of slots) {
-    const last = runs.at(-1);
-    if (last?.toMs === slot && slot + options.stepMs - last.fromMs <= options.mostMs) {
-      last.toMs = slot + options.stepMs;
-    } else {
-      runs.push({ fromMs: slot, toMs: slot + options.stepMs });
-    }
+): { fromMs: number; toMs: number; slots: number } {
+  const { stepMs, mostMs } = options;
+  const toMs = (slots.at(-1) ?? 0) + stepMs;
+  let count = 1;
+  while (count < slots.length) {
+    const next = slots[slots.length - 1 - count];
+    if (next !== toMs - (count + 1) * stepMs || toMs - next > mostMs) break;
+    count += 1;
   }
-  return runs;
+  return { fromMs: toMs - count * stepMs, toMs, slots: count };
 }

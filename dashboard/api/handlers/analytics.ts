@@ -6,7 +6,7 @@ import { matrixOf } from "../analytics/heatmap.ts";
 import { groupsOf, seriesOf, totalsOf, type SlotCalls } from "../analytics/overview.ts";
 import {
   createSlotCache,
-  runsOf,
+  lastRun,
   slotsOf,
   stepFor,
   type Slot,
@@ -57,18 +57,21 @@ export function createAnalyticsHandlers(
       const part = partOf(query, query.buckets, context);
       const { fromMs, toMs } = part.scope;
       const rangeMs = toMs - fromMs;
-      let slots = await readCalls(queries, calls, part);
-      if (!slots.some(({ value }) => value.groups.some((group) => group.calls > 0))) {
+      const read = async () =>
+        await Promise.all([
+          readCalls(queries, calls, part),
+          readCalls(queries, calls, {
+            ...part,
+            scope: { ...part.scope, fromMs: fromMs - rangeMs, toMs: fromMs },
+          }),
+        ]);
+      let [slots, previous] = await read();
+      // Both ranges count the same thing, or their difference means nothing.
+      if (![...slots, ...previous].some(hasCalls)) {
         part.basis = "spans";
-        slots = await readCalls(queries, calls, part);
+        [slots, previous] = await read();
       }
-      const [previous, gpu] = await Promise.all([
-        readCalls(queries, calls, {
-          ...part,
-          scope: { ...part.scope, fromMs: fromMs - rangeMs, toMs: fromMs },
-        }),
-        gpuUse(queries, part.scope, seesAllDevices(context, config.mode)),
-      ]);
+      const gpu = await gpuUse(queries, part.scope, seesAllDevices(context, config.mode));
       const before = totalsOf(previous, rangeMs);
       const groups = { rangeMs, most: limits.overviewGroups };
       return {
@@ -125,6 +128,9 @@ function partOf(query: TraceFilter, bucketCount: number, context: Context): Part
     cost: { rowsRead: 0, durationMs: 0 },
   };
 }
+
+const hasCalls = ({ value }: Slot<SlotCalls>): boolean =>
+  value.groups.some((group) => group.calls > 0);
 
 const noCalls: SlotCalls = { groups: [], traces: 0 };
 
@@ -214,20 +220,37 @@ async function readSlots<T>(
     nowMs: part.nowMs,
     isWhole: (slot) => slot >= scope.fromMs && slot + stepMs <= scope.toMs,
     dirtySince: async (sinceMs) => await dirtySlots(queries, part, sinceMs),
-    compute: async (slots) => {
-      const computed = new Map<number, T>();
-      for (const run of runsOf(slots, { stepMs, mostMs: limits.slotRunMs })) {
-        const clipped = {
-          fromMs: Math.max(run.fromMs, scope.fromMs),
-          toMs: Math.min(run.toMs, scope.toMs),
-        };
-        for (const [slot, value] of await request.compute(clipped)) computed.set(slot, value);
-      }
-      return computed;
-    },
+    compute: async (slots) => await computeRuns(slots, request),
     empty: request.empty,
     weigh: request.weigh,
   });
+}
+
+/** Run by run, the newest first; runs lengthen while they turn out to hold little. */
+async function computeRuns<T>(
+  slots: readonly number[],
+  request: {
+    part: Part;
+    compute: (run: { fromMs: number; toMs: number }) => Promise<Map<number, T>>;
+  },
+): Promise<Map<number, T>> {
+  const { scope, stepMs, nowMs, cost } = request.part;
+  const horizonMs = nowMs - scope.tenant.retentionDays * 86_400_000;
+  const computed = new Map<number, T>();
+  let mostMs = limits.slotRunMs;
+  let left = slots.filter((slot) => slot + stepMs > horizonMs);
+  while (left.length > 0) {
+    const run = lastRun(left, { stepMs, mostMs });
+    left = left.slice(0, left.length - run.slots);
+    const rowsBefore = cost.rowsRead;
+    const values = await request.compute({
+      fromMs: Math.max(run.fromMs, scope.fromMs),
+      toMs: Math.min(run.toMs, scope.toMs),
+    });
+    for (const [slot, value] of values) computed.set(slot, value);
+    if (cost.rowsRead - rowsBefore < limits.slotRunRows) mostMs *= 4;
+  }
+  return computed;
 }
 
 /**
