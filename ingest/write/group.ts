@@ -88,15 +88,14 @@ export function createGroupCommit(deps: GroupDeps): GroupCommit {
   return {
     join: async () => {
       const now = clock.monotonic();
-      if (open === undefined) {
-        open = { openedAt: now, joinedAt: now, done: Promise.withResolvers() };
-        void watch(open);
-      }
-      open.joinedAt = now;
-      const { done } = open;
+      const isNew = open === undefined;
+      const group = (open ??= { openedAt: now, joinedAt: now, done: Promise.withResolvers() });
+      group.joinedAt = now;
       const full = rows() >= limits.groupRows && hasSlot();
       if (full || (due && hasSlot()) || openBytes(sources) >= limits.groupBytes) close();
-      return await done.promise;
+      // Last, because a process that was held up may find the group already old enough to close.
+      if (isNew) void watch(group);
+      return await group.done.promise;
     },
     oldestMs: () => {
       const oldest = [...inFlight].at(0) ?? open;

@@ -68,7 +68,9 @@ async function serve(options: ChildOptions): Promise<void> {
       }
       if (front.active() === 0) engine.close();
       await rm(scratch, { recursive: true, force: true });
-      process.exit(0);
+      // Not process.exit: it joins libuv's threads, and one that still waits in the engine or at a
+      // FIFO would keep this process for ever. What was acknowledged is in the parts already.
+      process.kill(process.pid, "SIGKILL");
     })();
   });
   send({ kind: "ready", port: address.port, version: engine.version });
