@@ -29,7 +29,12 @@ const scratch = mkdtempSync(join(tmpdir(), "axonize-python-"));
 const pythons = findPythons();
 const main = pythons[0];
 /** Where versions differ: frames, generators, contexts, object layout. */
-const versionTests = ["tests/test_spans.py", "tests/test_context.py", "tests/test_core.py"];
+const versionTests = [
+  "tests/test_spans.py",
+  "tests/test_context.py",
+  "tests/test_generators.py",
+  "tests/test_core.py",
+];
 
 interface Python {
   readonly version: string;

@@ -12,6 +12,7 @@ void ax_arena_init(ax_arena *arena) {
   arena->data = arena->fixed;
   arena->capacity = AX_ARENA_INLINE;
   arena->used = 0;
+  arena->seen = 0;
   arena->dropped_attributes = arena->dropped_events = 0;
   arena->attributes = arena->events = 0;
 }
@@ -35,9 +36,20 @@ static const uint8_t *read_size(const uint8_t *at, uint32_t *size) {
   return at;
 }
 
+static uint64_t key_bit(const char *key, uint32_t size) {
+  uint32_t hash = size;
+  if (size) {
+    hash = hash * 31 + (uint8_t)key[0];
+    hash = hash * 31 + (uint8_t)key[size / 2];
+    hash = hash * 31 + (uint8_t)key[size - 1];
+  }
+  return (uint64_t)1 << (hash * 0x9e3779b1u >> 26);
+}
+
 /* The entry of a key: its offset and whole size. 0 = not there. */
 static int find(const ax_arena *arena, const char *key, uint32_t key_size, uint32_t *offset,
                 uint32_t *entry_size) {
+  if (!(arena->seen & key_bit(key, key_size))) return 0;
   const uint8_t *at = arena->data, *end = arena->data + arena->used;
   while (at < end) {
     const uint8_t *entry = at;
@@ -98,6 +110,7 @@ static uint8_t *begin(ax_arena *arena, const char *key, uint32_t key_size, uint3
   }
   arena->used += entry;
   arena->attributes++;
+  arena->seen |= key_bit(key, key_size);
   *out++ = TAG_ATTRIBUTE;
   return ax_put_varint(out, pair_size);
 }

@@ -21,6 +21,7 @@
 
 typedef struct {
   uint8_t *data;
+  uint64_t seen; /* one bit per key by a hash: a clear bit spares the scan */
   uint32_t used, capacity;
   uint32_t dropped_attributes, dropped_events;
   uint16_t attributes, events;

@@ -8,7 +8,7 @@ static const char *key_text(PyObject *key, PyObject **made, uint32_t *size) {
   Py_ssize_t length;
   *made = NULL;
   if (!PyUnicode_CheckExact(key)) key = *made = PyObject_Str(key);
-  const char *text = key ? PyUnicode_AsUTF8AndSize(key, &length) : NULL;
+  const char *text = key ? ax_utf8(key, &length) : NULL;
   if (!text && key) {
     PyErr_Clear();
     PyObject *bytes = PyUnicode_AsEncodedString(key, "utf-8", "replace");
@@ -51,7 +51,7 @@ void ax_span_set(ax_span *span, PyObject *key, PyObject *value) {
   }
   if (PyUnicode_CheckExact(value)) {
     Py_ssize_t length;
-    const char *content = PyUnicode_AsUTF8AndSize(value, &length);
+    const char *content = ax_utf8(value, &length);
     if (content) {
       ax_arena_set_text(&span->arena, text, size, content, (uint64_t)length);
     } else {
@@ -127,10 +127,11 @@ static void put_random(uint8_t *out) {
   memcpy(out, &number, 8);
 }
 
-void ax_span_begin(ax_span *span) {
+PyObject *ax_span_begin(ax_span *span) {
   PyObject *parent = span->parent, *current = NULL;
   span->parent = NULL;
-  if (!parent && PyContextVar_Get(ax.current, NULL, &current) == 0) parent = current;
+  if (PyContextVar_Get(ax.current, NULL, &current) < 0) PyErr_Clear();
+  if (!parent) parent = Py_XNewRef(current);
   if (parent && ax_is_span(parent) && ((ax_span *)parent)->state != AX_NEW) {
     ax_span *above = (ax_span *)parent;
     memcpy(span->trace, above->trace, 16);
@@ -150,11 +151,12 @@ void ax_span_begin(ax_span *span) {
   span->generation = ax.generation;
   span->state = AX_OPEN;
   span->start = ax_monotonic();
+  return current;
 }
 
 static const char *text_of(PyObject *text, PyObject **made, Py_ssize_t *size) {
   *made = NULL;
-  const char *bytes = PyUnicode_AsUTF8AndSize(text, size);
+  const char *bytes = ax_utf8(text, size);
   if (bytes) return bytes;
   PyErr_Clear();
   *made = PyUnicode_AsEncodedString(text, "utf-8", "replace");

@@ -67,9 +67,23 @@ int ax_arguments(const char *function, const char *const *names, int required, i
 void ax_span_set(ax_span *span, PyObject *key, PyObject *value);
 void ax_span_event(ax_span *span, PyObject *encoded);
 void ax_span_finish(ax_span *span, PyObject *error);
-void ax_span_begin(ax_span *span);
+/* Takes ids and the start time. Returns what was current before, a new reference or NULL. */
+PyObject *ax_span_begin(ax_span *span);
 void ax_llm_derive(ax_span *span);
-extern PyMethodDef ax_llm_methods[];
+PyObject *ax_span_enter(ax_span *self, PyObject *unused);
+PyObject *ax_span_exit(ax_span *self, PyObject *const *args, Py_ssize_t count);
+PyObject *ax_begin_method(ax_span *self, PyObject *unused);
+PyObject *ax_finish_method(ax_span *self, PyObject *const *args, Py_ssize_t count);
+extern PyMethodDef ax_span_methods[], ax_llm_methods[];
+
+/* UTF-8 of a str without a call where it is ASCII; NULL with an error for lone surrogates. */
+static inline const char *ax_utf8(PyObject *text, Py_ssize_t *size) {
+  if (PyUnicode_IS_COMPACT_ASCII(text)) {
+    *size = PyUnicode_GET_LENGTH(text);
+    return (const char *)PyUnicode_DATA(text);
+  }
+  return PyUnicode_AsUTF8AndSize(text, size);
+}
 
 #define AX_METHOD(function) ((PyCFunction)(void (*)(void))(function))
 #define AX_FAST (METH_FASTCALL | METH_KEYWORDS)

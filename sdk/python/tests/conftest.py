@@ -67,6 +67,13 @@ def plain(value):
     return getattr(value, kind) if kind else None
 
 
+def parents(received) -> dict:
+    """Name of each span → name of its parent."""
+    assert axonize.flush()
+    names = {span.span_id: span.name for span in received.spans()}
+    return {span.name: names.get(span.parent_span_id) for span in received.spans()}
+
+
 class Service(service_grpc.TraceServiceServicer):
     def __init__(self, received: Received) -> None:
         self.received = received

@@ -103,7 +103,7 @@ def test_sigterm_flushes_and_kills_as_before(grpc_server):
 init()
 with axonize.span("finished"): pass
 print("ready", flush=True)
-time.sleep(30)
+for _ in range(600): time.sleep(0.05)
 """, grpc_server.address], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGTERM)
@@ -225,7 +225,9 @@ axonize.init(sys.argv[1], "mp", flush_interval_ms=3_600_000)
 def work(ready):
     with axonize.span("worker"): pass
     ready.set()
-    time.sleep(30)
+    # Short sleeps: CPython runs a handler only between bytecodes, and a signal that comes just
+    # before a long sleep begins waits for its end.
+    for _ in range(600): time.sleep(0.05)
 if __name__ == "__main__":
     context = multiprocessing.get_context("fork")
     ready = context.Event()

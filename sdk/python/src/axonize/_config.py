@@ -9,17 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import unquote
+from typing import Any, NamedTuple
 
 from ._log import warn_once
 
 DEFAULT_ENDPOINT = "localhost:4317"
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where to send: host and port, whether TLS, gRPC or HTTP, and the HTTP path."""
 
     host: str
@@ -34,13 +31,12 @@ class Endpoint:
         return f"{host}:{self.port}"
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """Everything the exporter needs, resolved."""
 
     endpoint: Endpoint
     headers: tuple[tuple[str, str], ...]
-    resource: dict[str, Any] = field(default_factory=dict)
+    resource: dict[str, Any]
     batch_size: int = 512
     flush_interval_s: float = 5.0
     timeout_s: float = 10.0
@@ -202,6 +198,10 @@ def _resource(given: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any
 
 def _pairs(text: str, lower: bool = False) -> dict[str, str]:
     """`key=value,key=value` with percent-encoding, as OTel's variables have it."""
+    if not text:
+        return {}
+    from urllib.parse import unquote
+
     pairs: dict[str, str] = {}
     for part in text.split(",")[:256]:
         name, separator, value = part.partition("=")

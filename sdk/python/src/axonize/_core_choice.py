@@ -12,15 +12,13 @@ core: Any
 
 
 def _choose() -> Any:
-    from . import _pure
-
     if os.environ.get("AXONIZE_PURE", "") not in ("", "0"):
-        return _pure
+        return _pure()
     try:
         from . import _core  # type: ignore[attr-defined]
     except ImportError:
         # Not built for this Python (no compiler, a free-threaded build, a subinterpreter).
-        return _pure
+        return _pure()
     from . import _generators, _llm, _types, _values
 
     _core.connect(
@@ -37,6 +35,12 @@ def _choose() -> Any:
         _llm.count,
     )
     return _core
+
+
+def _pure() -> Any:
+    from . import _pure
+
+    return _pure
 
 
 core = _choose()

@@ -7,7 +7,8 @@ threads never wait for the network. Whatever goes wrong is counted and logged on
 
 from __future__ import annotations
 
-import random
+import os
+import signal
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -130,6 +131,9 @@ class Exporter:
         self._client.abandon()
 
     def _run(self) -> None:
+        # Signals are the main thread's: one that the kernel gave to this thread would not wake it.
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
             with self._changed:
                 self._wait_for_work()
@@ -210,7 +214,8 @@ class Exporter:
             self._key_read = -KEY_REREAD_S
         ceiling = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(self._failures, 10))
         self._failures += 1
-        delay = ceiling * random.uniform(0.5, 1.0)
+        # Jitter from os.urandom: the random module costs an import of hashlib.
+        delay = ceiling * (0.5 + os.urandom(1)[0] / 512)
         if outcome.delay_s is not None:
             delay = max(outcome.delay_s, delay)
         self._not_before = now + delay

@@ -7,13 +7,12 @@ its RetryInfo): what it does not understand it skips, and it never reads past th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ._log import warn_once
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Result of one attempt to send a batch."""
 
     ok: bool

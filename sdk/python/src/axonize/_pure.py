@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic_ns, time_ns
 from types import TracebackType
@@ -19,53 +18,16 @@ from typing import Any, TypeVar
 
 from . import _generators, _llm, _values
 from ._generators import GENERATOR_FLAGS, current_span
+from ._queue import BYTES_PER_SPAN, Queue
 from ._types import SpanContext
 from ._values import field, key_value, varint
 
 IMPLEMENTATION = "pure"
-# A finished span holds roughly 600 bytes here (object, dict, strings): 20 MB of queue at most for
-# small spans; large ones are counted by what they carry, see _Queue.put.
-_BYTES_PER_SPAN = 600
-
 _new, _open, _ended = 0, 1, 2
 SpanType = TypeVar("SpanType", bound="Span")
 
 
-class _Queue:
-    """Finished spans waiting for the exporter, bounded by their approximate size."""
-
-    __slots__ = (
-        "bytes", "bytes_max", "dropped", "enabled", "generation", "need_start", "offset",
-        "recorded", "spans", "truncated", "wake", "wake_at",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.spans: deque[Span] = deque()
-        self.bytes = 0
-        self.bytes_max = 0
-        self.enabled = False
-        self.need_start = False
-        self.wake_at = 512
-        self.wake: Callable[[], None] | None = None
-        self.recorded = self.dropped = self.truncated = 0
-        self.generation = 0
-        self.offset = time_ns() - monotonic_ns()
-
-    def put(self, span: Span) -> None:
-        size = _BYTES_PER_SPAN + span._heavy
-        if self.bytes + size > self.bytes_max:
-            self.dropped += 1
-            return
-        self.bytes += size
-        self.recorded += 1
-        self.spans.append(span)
-        if self.need_start or len(self.spans) == self.wake_at:
-            self.need_start = False
-            if self.wake is not None:
-                self.wake()
-
-
-_queue = _Queue()
+_queue = Queue()
 _random = random.Random(os.urandom(32))
 
 
@@ -374,8 +336,9 @@ def drain(spans_max: int, bytes_max: int) -> tuple[bytes, int]:
         try:
             finished = _queue.spans.popleft()
         except IndexError:
+            _queue.bytes = 0
             break
-        _queue.bytes -= _BYTES_PER_SPAN + finished._heavy
+        _queue.bytes -= BYTES_PER_SPAN + finished._heavy
         parts.append(field(0x12, _encode(finished, _queue.offset)))
         size += len(parts[-1])
     return b"".join(parts), len(parts)
@@ -423,7 +386,7 @@ def after_fork() -> None:
     """In a forked child: nothing queued (the parent sends it), other ids, no exporter yet."""
     global _random
     _random = random.Random(os.urandom(32))
-    _queue.spans = deque()
+    _queue.spans.clear()
     _queue.bytes = 0
     _queue.recorded = _queue.dropped = _queue.truncated = 0
     _queue.generation += 1

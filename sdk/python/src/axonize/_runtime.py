@@ -11,13 +11,14 @@ import atexit
 import os
 import signal
 import sys
-import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._config import Config, resolve
 from ._core_choice import core
-from ._export import Exporter
 from ._log import warn_once
+
+if TYPE_CHECKING:
+    from ._config import Config
+    from ._export import Exporter
 
 EXIT_S = 2.0
 """What the end of a process may wait for an absent server."""
@@ -32,6 +33,8 @@ _lost_before = 0
 def init(given: dict[str, Any], handle_signals: bool) -> None:
     """Starts (or restarts, with another configuration) the recording of spans."""
     global _config, _exporter
+    from ._config import resolve
+
     config = resolve(given)
     if config.disabled:
         shutdown(EXIT_S)
@@ -73,6 +76,8 @@ def stats() -> dict[str, int]:
 
 
 def _create_exporter(config: Config) -> Exporter:
+    from ._export import Exporter
+
     exporter = Exporter(config, core)
     exporter.on_start = _hook_multiprocessing
     return exporter
@@ -112,6 +117,8 @@ def _hook_multiprocessing() -> None:
 
 
 def _hook_sigterm() -> None:
+    import threading
+
     if threading.current_thread() is not threading.main_thread():
         return
     try:
