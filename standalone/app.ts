@@ -17,7 +17,7 @@ import { banner, createProgress, type BannerFacts, type Output } from "./banner.
 import type { StandaloneConfig } from "./config.ts";
 import { openDataDir } from "./data-dir.ts";
 import { createFileLog } from "./log-file.ts";
-import { addressOf, checkListeners, type Listener } from "./ports.ts";
+import { addressOf, checkListeners, listenError, type Listener } from "./ports.ts";
 import { openStores, type OpenStores } from "./stores.ts";
 
 export interface StandaloneOptions {
@@ -67,14 +67,17 @@ export async function startStandalone(options: StandaloneOptions): Promise<Runni
   } else {
     progress.step("Starting the receivers and the dashboard …");
     signal.throwIfAborted();
-    const served = await serve(opening, {
+    const served = await explained(
       config,
-      version,
-      stores,
-      clock,
-      log,
-      adminKey: adminKey.key,
-    });
+      serve(opening, {
+        config,
+        version,
+        stores,
+        clock,
+        log,
+        adminKey: adminKey.key,
+      }),
+    );
     progress.done();
     const startMs = clock.monotonic() - startedMs;
     log.info({ event: "standalone.ready", version, startMs });
@@ -120,28 +123,27 @@ async function serve(
   const deps = { clickhouse, sql, access, clock, log, registry };
   const receivers = [config.AXONIZE_OTLP_GRPC_LISTEN, config.AXONIZE_OTLP_HTTP_LISTEN];
   const keylessIngest = receivers.every(({ host }) => isLoopback(host));
-  const ingest = opening.use(
-    await createIngest(deps, {
-      grpcListen: config.AXONIZE_OTLP_GRPC_LISTEN,
-      httpListen: config.AXONIZE_OTLP_HTTP_LISTEN,
-      keylessLoopback: keylessIngest,
-      version,
-      instance: "standalone",
-    }),
-  );
+  const ingest = await createIngest(deps, {
+    grpcListen: config.AXONIZE_OTLP_GRPC_LISTEN,
+    httpListen: config.AXONIZE_OTLP_HTTP_LISTEN,
+    keylessLoopback: keylessIngest,
+    version,
+    instance: "standalone",
+  });
+  const services: AsyncDisposable[] = [ingest];
+  opening.defer(async () => await stopServices(services, { clock, log }));
   const webRoot = join(import.meta.dirname, "../dashboard/web/dist");
   const web = existsSync(join(webRoot, "index.html"));
-  const dashboard = opening.use(
-    await createDashboard(deps, {
-      listen: config.AXONIZE_HTTP_LISTEN,
-      mode: "standalone",
-      keylessLoopback: isLoopback(config.AXONIZE_HTTP_LISTEN.host),
-      otlpGrpcEndpoint: addressOf(ingest.grpcAddress),
-      otlpHttpEndpoint: `http://${addressOf(ingest.httpAddress)}`,
-      webRoot: web ? webRoot : undefined,
-      version,
-    }),
-  );
+  const dashboard = await createDashboard(deps, {
+    listen: config.AXONIZE_HTTP_LISTEN,
+    mode: "standalone",
+    keylessLoopback: isLoopback(config.AXONIZE_HTTP_LISTEN.host),
+    otlpGrpcEndpoint: addressOf(ingest.grpcAddress),
+    otlpHttpEndpoint: `http://${addressOf(ingest.httpAddress)}`,
+    webRoot: web ? webRoot : undefined,
+    version,
+  });
+  services.push(dashboard);
   return {
     grpc: ingest.grpcAddress,
     http: ingest.httpAddress,
@@ -151,6 +153,45 @@ async function serve(
     keyNeeded: !keylessIngest,
     web,
   };
+}
+
+/**
+ * Of the 5 s to stop in, the stores need one. A request that is not answered by then never will be,
+ * so its sender keeps it and sends it again.
+ */
+const servicesStopMs = 3_500;
+
+/** All at once: each may have to wait for its slowest peer. */
+async function stopServices(
+  services: readonly AsyncDisposable[],
+  deps: { clock: Clock; log: Log },
+): Promise<void> {
+  const late = new AbortController();
+  const stopped = (async () => {
+    await Promise.all(services.map(async (service) => await service[Symbol.asyncDispose]()));
+    return true;
+  })();
+  const timeout = deps.clock.sleep(servicesStopMs, late.signal).then(
+    () => false,
+    () => false, // aborted below: the services were first
+  );
+  if (!(await Promise.race([stopped, timeout]))) {
+    deps.log.warn({ event: "standalone.stop_cut" }, "stopped before every request was answered");
+    stopped.catch(() => undefined); // the process ends; nobody is left to tell
+  }
+  late.abort();
+}
+
+/** A port may be taken between the look at it and the use of it. */
+async function explained<T>(config: StandaloneConfig, served: Promise<T>): Promise<T> {
+  try {
+    return await served;
+  } catch (error) {
+    const { syscall, port } = error as { syscall?: string; port?: number };
+    const listener = listeners(config).find(({ listen }) => listen.port === port);
+    if (syscall !== "listen" || listener === undefined) throw error;
+    throw await listenError(listener, error);
+  }
 }
 
 function listeners(config: StandaloneConfig): Listener[] {
