@@ -55,6 +55,11 @@ test("unknown API paths, wrong methods and bad bodies are problems", async () =>
   assertProblem(await get("/api/v1/gpus/%00"), 400, "invalid-request");
 });
 
+test("a URL beyond the bound is a problem, too", async () => {
+  assertProblem(await get(`/api/v1/traces?q=${"x".repeat(70_000)}`), 400, "invalid-request");
+  assert.equal((await get(`/api/v1/traces?${"user=somebody&".repeat(50)}`)).status, 200);
+});
+
 test("a refusal names the inputs it is about", async () => {
   const reply = await get<Problem>("/api/v1/traces?limit=0&order=up");
   assert.deepEqual(

@@ -7,10 +7,12 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
 import type { Access } from "@axonize/core/runtime/access";
 import type { ClickHouseClient } from "@axonize/core/runtime/clickhouse";
 import type { Clock } from "@axonize/core/runtime/clock";
+import { AxonizeError } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import type { Registry } from "@axonize/core/runtime/metrics";
 import type { Sql } from "@axonize/core/runtime/postgres";
@@ -27,7 +29,7 @@ import { createUsageHandlers } from "./handlers/usage.ts";
 import * as limits from "./limits.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { mount, type Handlers } from "./mount.ts";
-import { errorFrom } from "./problems.ts";
+import { errorFrom, problemFrom } from "./problems.ts";
 import { createQueries } from "./queries/query.ts";
 import { respondProblem } from "./respond.ts";
 import { contentSecurityPolicy, createWebApp } from "./web-app.ts";
@@ -70,6 +72,7 @@ export async function createDashboard(
   server.headersTimeout = limits.headersTimeoutMs;
   server.requestTimeout = limits.requestTimeoutMs;
   server.keepAliveTimeout = limits.keepAliveTimeoutMs;
+  server.on("clientError", answerClientError);
   server.listen(options.listen.port, options.listen.host);
   await once(server, "listening");
   // A server that listens on host and port has an AddressInfo; text is for pipes.
@@ -81,6 +84,22 @@ export async function createDashboard(
       await close(server);
     },
   };
+}
+
+/** Requests that never become one: a URL or headers beyond the bound, or no HTTP at all. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const isTooLong = error.code === "HPE_HEADER_OVERFLOW";
+  const detail = isTooLong
+    ? `The URL and headers are longer than ${limits.headerBytes} bytes.`
+    : "The request is not HTTP.";
+  const body = JSON.stringify(problemFrom(new AxonizeError("invalid-request", detail)));
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/problem+json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
 }
 
 /** How long answers under way may take once the process stops; the process has 5 s in all. */

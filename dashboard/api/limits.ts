@@ -5,8 +5,8 @@
 
 /** The largest body any route takes is a tenant's settings: far below 1 KiB. */
 export const requestBodyBytes = 64 * 1024;
-/** A URL with 50 values of each of 11 facets, 20 characters each, is 12 KB; Node's own bound is 16 KiB. */
-export const headerBytes = 16 * 1024;
+/** A URL with 50 values of each of 13 filters, 60 characters each, is 39 KB. */
+export const headerBytes = 64 * 1024;
 /** Sockets: browsers keep 6 each; 1024 × ~50 KB = 50 MB. */
 export const connections = 1024;
 /** Slow-loris: headers within 10 s, the whole request within 30 s. */

@@ -81,20 +81,33 @@ const startedInWindow = `
   s >= fromUnixTimestamp64Milli({windowFromMs:Int64}, 'UTC')
   AND s < fromUnixTimestamp64Milli({windowToMs:Int64}, 'UTC')`;
 
+/**
+ * A trace that begins in the window has its first span there: in a narrow window those few traces
+ * come first and are then matched over the hour. In a wide one the filter leaves fewer.
+ */
+function candidatesSql(condition: Condition, window: TenantScope): string {
+  const inWindow = `SELECT trace_id FROM {{spansRaw}}
+    WHERE start < fromUnixTimestamp64Milli({windowToMs:Int64}, 'UTC')`;
+  if (condition.isEmpty) return inWindow;
+  const matching = `SELECT trace_id FROM {{spansRaw}} WHERE ${condition.sql}`;
+  const isNarrow = window.toMs - window.fromMs < limits.matchWithinMs;
+  return isNarrow ? `${matching} AND trace_id IN (${inWindow})` : matching;
+}
+
 async function findInWindow(
   queries: Queries,
   window: TenantScope,
   request: { condition: Condition; order: Order; count: number },
 ): Promise<Found[]> {
-  const { order } = request;
+  const { condition, order } = request;
   const answer = await queries.rows<Found>(
-    { ...window, toMs: window.toMs + limits.matchWithinMs },
+    { ...window, toMs: window.toMs + (condition.isEmpty ? 0 : limits.matchWithinMs) },
     `SELECT lower(hex(trace_id)) AS traceId, toString(ns) AS startNs,
        toString(toUnixTimestamp64Nano(m)) AS maxStartNs, startNs AS key
      FROM (
        SELECT trace_id, min(min_start) AS s, max(max_start) AS m, toUnixTimestamp64Nano(s) AS ns
        FROM {{traceIndex}}
-       WHERE trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${request.condition.sql})
+       WHERE trace_id IN (${candidatesSql(condition, window)})
        GROUP BY trace_id
        HAVING ${startedInWindow}
      )
@@ -102,7 +115,7 @@ async function findInWindow(
      ORDER BY ns ${direction(order)}, trace_id ${direction(order)}
      LIMIT {count:UInt32}`,
     {
-      ...request.condition.params,
+      ...condition.params,
       ...afterParams(order),
       windowFromMs: window.fromMs,
       windowToMs: window.toMs,
