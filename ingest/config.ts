@@ -30,13 +30,17 @@ export const IngestEnv = z.object({
   ),
   AXONIZE_CLICKHOUSE_URL: z
     .url({ protocol: /^https?$/, error: "must be http(s)://user:password@host:port/database" })
-    .describe("The ClickHouse server. It has been migrated (`axonize migrate`)."),
+    .describe("The ClickHouse server; its tables are made at the start."),
+  AXONIZE_CLICKHOUSE_CLUSTER: z
+    .string()
+    .optional()
+    .describe("Name of the cluster (ON CLUSTER) on which migrations create replicated tables."),
   AXONIZE_POSTGRES_URL: z
     .url({
       protocol: /^postgres(ql)?$/,
       error: "must be postgres://user:password@host:port/database",
     })
-    .describe("The PostgreSQL server. It has been migrated (`axonize migrate`)."),
+    .describe("The PostgreSQL server; its tables are made at the start."),
   AXONIZE_ADMIN_KEY: z
     .string()
     .min(24, "must have at least 24 characters")
@@ -62,3 +66,18 @@ export const IngestEnv = z.object({
     .describe("Least level that is logged."),
 });
 export type IngestEnv = z.infer<typeof IngestEnv>;
+
+/** The cluster's process asks every sender for a key, loopback or not. */
+export function configFrom(
+  env: IngestEnv,
+  process: { version: string; host: string },
+): IngestConfig {
+  return {
+    grpcListen: env.AXONIZE_OTLP_GRPC_LISTEN,
+    httpListen: env.AXONIZE_OTLP_HTTP_LISTEN,
+    keylessLoopback: false,
+    version: process.version,
+    instance: env.AXONIZE_INSTANCE ?? `${process.host}:${env.AXONIZE_OTLP_GRPC_LISTEN.port}`,
+    memoryBytes: env.AXONIZE_INGEST_MEMORY_BYTES,
+  };
+}

@@ -66,8 +66,13 @@ export const connectionWindowBytes = 4 * MiB;
 export const lingerBytes = 8 * MiB;
 /** … for at most this long, so that the sender sees the answer instead of a reset connection. */
 export const lingerMs = 2_000;
-/** Finishing what is in flight when the process stops: below the 5 s that it has. */
-export const drainMs = 4_000;
+/**
+ * A stopping process has 5 s in all: answering what is in flight, then committing what is left of it
+ * and settling usage, the last two only where a store is slow or away.
+ */
+export const drainMs = 3_000;
+export const flushMs = 500;
+export const settleMs = 500;
 
 /** A group is closed at this many rows when an insert slot is idle: the engine's sweet spot is 8–50 k. */
 export const groupRows = 8_192;

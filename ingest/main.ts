@@ -2,6 +2,7 @@
  * The process that runs ingest alone, in a cluster: environment → config → app → signals → exit code.
  */
 import { hostname } from "node:os";
+import { join } from "node:path";
 import { createAccess } from "@axonize/core/runtime/access";
 import { createClickHouse } from "@axonize/core/runtime/clickhouse";
 import { systemClock } from "@axonize/core/runtime/clock";
@@ -9,10 +10,12 @@ import { parseConfig } from "@axonize/core/runtime/config";
 import { runProcess } from "@axonize/core/runtime/lifecycle";
 import { createLog } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
+import { migrateClickHouse, migratePostgres } from "@axonize/core/runtime/migrate";
 import { createPostgres } from "@axonize/core/runtime/postgres";
 import { createIngest } from "./app.ts";
-import { IngestEnv } from "./config.ts";
+import { configFrom, IngestEnv } from "./config.ts";
 import { startOps } from "./ops.ts";
+import manifest from "./package.json" with { type: "json" };
 
 await runProcess({
   name: "axonize-ingest",
@@ -25,20 +28,21 @@ await runProcess({
     const application = "axonize-ingest";
     const clickhouse = createClickHouse({ url: env.AXONIZE_CLICKHOUSE_URL, application });
     const sql = createPostgres({ url: env.AXONIZE_POSTGRES_URL, application });
+    const cluster = env.AXONIZE_CLICKHOUSE_CLUSTER;
+    const dir = join(import.meta.dirname, "../migrations");
+    await migratePostgres(sql, { dir: join(dir, "postgres"), log });
+    await migrateClickHouse(clickhouse, {
+      dir: join(dir, "clickhouse"),
+      log,
+      ...(cluster === undefined ? {} : { cluster }),
+    });
     const access = await createAccess(
       { sql, clock, log },
       { adminKey: env.AXONIZE_ADMIN_KEY, loopbackTenant: undefined },
     );
     const ingest = await createIngest(
       { clickhouse, sql, access, clock, log, registry },
-      {
-        grpcListen: env.AXONIZE_OTLP_GRPC_LISTEN,
-        httpListen: env.AXONIZE_OTLP_HTTP_LISTEN,
-        keylessLoopback: false,
-        version: "0.1.0",
-        instance: env.AXONIZE_INSTANCE ?? `${hostname()}:${env.AXONIZE_OTLP_GRPC_LISTEN.port}`,
-        memoryBytes: env.AXONIZE_INGEST_MEMORY_BYTES,
-      },
+      configFrom(env, { version: manifest.version, host: hostname() }),
     );
     const ops = await startOps({ registry, clickhouse, sql }, env.AXONIZE_INGEST_OPS_LISTEN);
     log.info({ event: "ingest.ready", grpc: ingest.grpcAddress, http: ingest.httpAddress });

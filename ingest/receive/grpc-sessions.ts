@@ -12,6 +12,7 @@ import {
 import type { Clock } from "@axonize/core/runtime/clock";
 import * as limits from "../limits.ts";
 import type { IngestMetrics } from "../metrics.ts";
+import { withinMs } from "../within.ts";
 
 interface Seen {
   usedAt: number;
@@ -62,7 +63,6 @@ export function createSessions(deps: { clock: Clock; metrics: IngestMetrics }) {
     },
     /** GOAWAY to everyone; resolves when every call is answered, or after `ms`. */
     drain: async (ms: number): Promise<void> => {
-      const abort = new AbortController();
       const all = [...seen.keys()].map(
         async (session) =>
           await new Promise<void>((resolve) => {
@@ -70,9 +70,7 @@ export function createSessions(deps: { clock: Clock; metrics: IngestMetrics }) {
             else session.close(resolve);
           }),
       );
-      const late = clock.sleep(ms, abort.signal).catch(() => undefined); // drained in time
-      await Promise.race([Promise.all(all), late]);
-      abort.abort();
+      await withinMs(clock, ms, Promise.all(all));
     },
   };
 }

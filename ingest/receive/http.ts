@@ -11,6 +11,7 @@ import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import * as limits from "../limits.ts";
 import type { IngestMetrics } from "../metrics.ts";
+import { withinMs } from "../within.ts";
 import { retryAfterSeconds, statusBody, successBody } from "./answer.ts";
 import { answerPreflight, isForeignOrigin, setCorsHeaders } from "./cors.ts";
 import { credentialOf, isLoopbackAddress, type Door, type Ticket } from "./door.ts";
@@ -84,12 +85,9 @@ export async function createHttpReceiver(
     address,
     stop: async () => {
       stopping = true;
-      const abort = new AbortController();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
-      const late = deps.clock.sleep(limits.drainMs, abort.signal).catch(() => undefined); // drained
-      await Promise.race([closed, late]);
-      abort.abort();
+      await withinMs(deps.clock, limits.drainMs, closed);
       server.closeAllConnections();
     },
   };

@@ -14,6 +14,7 @@ import type { Log } from "@axonize/core/runtime/log";
 import type { Sql } from "@axonize/core/runtime/postgres";
 import * as limits from "../limits.ts";
 import type { IngestMetrics } from "../metrics.ts";
+import { withinMs } from "../within.ts";
 
 export interface UsageDerivation extends AsyncDisposable {
   /** Spans that start in these hours (hours since 1970) of the tenant are stored. */
@@ -70,14 +71,14 @@ export async function createUsageDerivation(deps: Deps): Promise<UsageDerivation
     // The store may be away at a start; the hours concerned stay as they were until spans come.
     warn(error);
   }
-  const loop = runPaced({ clock, signal: abort.signal, onError: warn }, run);
+  void runPaced({ clock, signal: abort.signal, onError: warn }, run);
   return {
     touch,
     run,
     [Symbol.asyncDispose]: async () => {
       abort.abort();
-      await loop;
-      await run().catch(warn); // stores that are away must not keep us from stopping
+      // Stores that are slow or away must not keep us from stopping: the next start catches up.
+      await withinMs(clock, limits.settleMs, run().catch(warn));
     },
   };
 }

@@ -7,6 +7,7 @@ import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import type { Sql } from "@axonize/core/runtime/postgres";
 import * as limits from "../limits.ts";
+import { withinMs } from "../within.ts";
 
 /** What was taken in and refused since the process started. */
 export interface Tally {
@@ -53,6 +54,12 @@ export function createTally(deps: { clock: Clock }) {
       rejects.set(reason, (rejects.get(reason) ?? 0) + count);
     },
     error: (code, message) => {
+      // A group's requests all fail for one reason: once is enough.
+      const [last] = errors;
+      if (last?.code === code && last.message === message.slice(0, 500)) {
+        last.time = new Date(clock.now()).toISOString();
+        return;
+      }
       errors.unshift({
         time: new Date(clock.now()).toISOString(),
         code,
@@ -107,7 +114,8 @@ export function startHeartbeat(
     [Symbol.asyncDispose]: async () => {
       abort.abort();
       await loop;
-      await write().catch(warn); // a store that is away must not keep us from stopping
+      // A store that is away must not keep us from stopping.
+      await withinMs(clock, limits.settleMs, write().catch(warn));
     },
   };
 }

@@ -11,6 +11,7 @@ import type { Log } from "@axonize/core/runtime/log";
 import type { Sql } from "@axonize/core/runtime/postgres";
 import * as limits from "../limits.ts";
 import type { IngestMetrics } from "../metrics.ts";
+import { withinMs } from "../within.ts";
 
 export interface Intake extends AsyncDisposable {
   add(tenant: TenantAccess, bytes: number): void;
@@ -87,7 +88,8 @@ export async function createIntake(deps: {
     [Symbol.asyncDispose]: async () => {
       abort.abort();
       await loop;
-      await flush().catch(warn); // a store that is away must not keep us from stopping
+      // A store that is away must not keep us from stopping.
+      await withinMs(clock, limits.settleMs, flush().catch(warn));
     },
   };
 }

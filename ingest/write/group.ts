@@ -6,6 +6,7 @@
  * age, or at a size. While inserts run, the open group grows: under load groups size themselves.
  * Spans go last, so that a span that can be read has its payload, resource and index already.
  */
+import { withinMs } from "../within.ts";
 import type { Clock } from "@axonize/core/runtime/clock";
 import * as limits from "../limits.ts";
 import type { IngestMetrics } from "../metrics.ts";
@@ -18,7 +19,7 @@ export interface GroupCommit {
   join(): Promise<Inserted>;
   /** Milliseconds since the oldest request that is not acknowledged joined. */
   oldestMs(): number | undefined;
-  /** Commits what is open and waits for everything in flight. */
+  /** Commits what is open and waits for everything in flight, within `flushMs`. */
   flush(): Promise<void>;
 }
 
@@ -103,7 +104,9 @@ export function createGroupCommit(deps: GroupDeps): GroupCommit {
     },
     flush: async () => {
       close();
-      await Promise.all([...inFlight].map(async (group) => await group.done.promise));
+      const all = Promise.all([...inFlight].map(async (group) => await group.done.promise));
+      // Who waited for what is left has been told nothing and sends it again elsewhere.
+      await withinMs(clock, limits.flushMs, all);
     },
   };
 }
