@@ -100,7 +100,7 @@ static PyObject *record_token(ax_span *self, PyObject *const *args, Py_ssize_t g
     if (llm->recorded == 0) {
       llm->first = now;
     } else {
-      uint32_t *bucket = &llm->buckets[bucket_of((now - llm->last) / n)];
+      uint32_t *bucket = &llm->buckets[bucket_of(n == 1 ? now - llm->last : (now - llm->last) / n)];
       uint64_t sum = (uint64_t)*bucket + (uint64_t)n;
       *bucket = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
     }

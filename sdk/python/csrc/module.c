@@ -106,8 +106,14 @@ static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *args) {
   if (!pending || ax.draining) return Py_BuildValue("y#K", "", (Py_ssize_t)0, 0ull);
   uint64_t used = atomic_load(&ax.ring.head) - atomic_load(&ax.ring.tail);
   if (bytes_max > 64u << 20) bytes_max = 64u << 20;
+  if (spans_max > 1u << 30) spans_max = 1u << 30;
   /* An encoded span is at most 64 bytes longer than its record; at least one always fits. */
   uint64_t capacity = used + 64 * pending;
+  if (spans_max < pending) {
+    /* Part of the ring: so many spans of average size and a quarter more, or one of the largest. */
+    uint64_t part = spans_max * (used / pending + 64) / 4 * 5 + AX_RECORD_MAX;
+    if (part < capacity) capacity = part;
+  }
   if (capacity > bytes_max + AX_RECORD_MAX) capacity = bytes_max + AX_RECORD_MAX;
   PyObject *out = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)capacity);
   if (!out) return NULL;
