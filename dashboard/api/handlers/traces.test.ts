@@ -60,7 +60,7 @@ async function walk(query: string, onPage?: (page: List) => Promise<void>): Prom
 
 const fleet = Array.from({ length: 57 }, (_, at) => request(base + at * 30_000));
 await insertSpans(clickhouse, fleet.flat());
-const newestFirst = fleet.map(([root]) => root?.traceId ?? "").reverse();
+const newestFirst = fleet.map(([root]) => root?.traceId ?? "").toReversed();
 const fleetRange = range(base, base + 57 * 30_000);
 
 test("traces come newest first, each once, over all pages", async () => {
@@ -78,7 +78,7 @@ test("spans that arrive between two pages move nothing behind the cursor", async
   const seen = await walk(`${range(fromMs, fromMs + 600_000)}&limit=6`, async () => {
     await insertSpans(clickhouse, request(fromMs + 300_000 + Math.random() * 1000));
   });
-  assert.deepEqual(seen, old.map(([root]) => root?.traceId ?? "").reverse());
+  assert.deepEqual(seen, old.map(([root]) => root?.traceId ?? "").toReversed());
 });
 
 test("traces that begin in the same nanosecond have a stable order", async () => {
@@ -210,7 +210,7 @@ test("a span that is sent again changes no list, facet or count", async () => {
   const before = await ask();
   await insertSpans(
     clickhouse,
-    [...special].reverse().map((span) => ({ ...span, receivedMs: span.receivedMs + 5000 })),
+    special.toReversed().map((span) => ({ ...span, receivedMs: span.receivedMs + 5000 })),
   );
   await insertSpans(clickhouse, [...special, ...plain]);
   assert.deepEqual(await ask(), before);
