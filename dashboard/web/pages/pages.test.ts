@@ -170,7 +170,7 @@ test("conversations are read in the forms that instrumentations send", () => {
 
 test("the curl snippet carries one valid span, and a key only where one is needed", () => {
   const start = {
-    otlpGrpcEndpoint: "http://127.0.0.1:4317",
+    otlpGrpcEndpoint: "127.0.0.1:4317",
     otlpHttpEndpoint: "http://127.0.0.1:4318",
     apiEndpoint: "",
     keyNeeded: false,
@@ -183,6 +183,8 @@ test("the curl snippet carries one valid span, and a key only where one is neede
   const curl = all.find(({ id }) => id === "curl")?.steps[0]?.code ?? "";
   const body: unknown = JSON.parse(/-d '(.*)'$/s.exec(curl)?.[1] ?? "");
   assert.match(JSON.stringify(body), /"traceId":"[0-9a-f]{32}","spanId":"[0-9a-f]{16}"/);
+  const grpc = all.find(({ id }) => id === "env")?.steps[1]?.code ?? "";
+  assert.match(grpc, /OTLP_ENDPOINT=http:\/\/127\.0\.0\.1:4317$/m);
   assert.ok(all.every((s) => !JSON.stringify(s).includes("axk_")));
   assert.ok(
     snippets({ ...start, keyNeeded: true }, nowMs).every((s) => JSON.stringify(s).includes("axk_")),

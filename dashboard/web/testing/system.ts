@@ -8,7 +8,7 @@ import { createRandom } from "./random.ts";
 
 export function makeStart(first: Call | undefined, gpuSeen: boolean): Start {
   return {
-    otlpGrpcEndpoint: "http://127.0.0.1:4317",
+    otlpGrpcEndpoint: "127.0.0.1:4317",
     otlpHttpEndpoint: "http://127.0.0.1:4318",
     apiEndpoint: "http://127.0.0.1:3000",
     keyNeeded: false,

@@ -151,7 +151,8 @@ export function funnelOf(gpus: readonly Gpu[]): Funnel {
   const devices = gpus.filter((gpu) => gpu.parentUuid === "");
   const held = devices.filter((gpu) => gpu.pods.length > 0);
   const known = held.length > 0;
-  const watts = devices.flatMap((gpu) => gpu.reading.powerWatts ?? []);
+  // Of those that still report: an old reading is not power now.
+  const watts = devices.flatMap((gpu) => (gpu.stale ? [] : (gpu.reading.powerWatts ?? [])));
   return {
     total: devices.length,
     allocated: known ? held.length : undefined,

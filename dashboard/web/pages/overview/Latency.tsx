@@ -91,7 +91,9 @@ export function Latency({
               refresh("getHeatmap");
             }}
           />
-        ) : !data ? null : heatmap.data && heatmap.data.total === 0 ? (
+        ) : !data ? (
+          <div className={styles.loading} aria-hidden="true" />
+        ) : heatmap.data && heatmap.data.total === 0 ? (
           <p className={styles.none}>{noneText(current)}</p>
         ) : (
           <Heatmap

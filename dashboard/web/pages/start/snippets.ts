@@ -16,7 +16,8 @@ export interface Snippet {
 const keyPlaceholder = "axk_YOUR_KEY";
 
 export function snippets(start: Start, nowMs: number): readonly Snippet[] {
-  const { otlpHttpEndpoint: http, otlpGrpcEndpoint: grpc, keyNeeded } = start;
+  const { otlpHttpEndpoint: http, keyNeeded } = start;
+  const grpc = withScheme(start.otlpGrpcEndpoint);
   const headers = keyNeeded
     ? `export OTEL_EXPORTER_OTLP_HEADERS="x-axonize-key=${keyPlaceholder}"\n`
     : "";
@@ -69,6 +70,11 @@ export function snippets(start: Start, nowMs: number): readonly Snippet[] {
     },
     vllmSnippet(grpc, headers),
   ];
+}
+
+/** The API tells a bare host:port; OpenTelemetry's variables want a URL. */
+function withScheme(endpoint: string): string {
+  return endpoint.includes("://") ? endpoint : `http://${endpoint}`;
 }
 
 function vllmSnippet(grpc: string, headers: string): Snippet {
