@@ -19,6 +19,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:http2";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -97,6 +98,52 @@ function testOn(python: Python): void {
     }
   });
 }
+
+test("a gRPC server on Node's HTTP/2 takes the spans, also over a window that fills up", async () => {
+  assert.ok(main);
+  const venv = await createVenv(main, "requirements-full.txt");
+  const bodies: Buffer[] = [];
+  const server = createServer();
+  server.on("stream", (stream, headers) => {
+    const parts: Buffer[] = [];
+    stream.on("data", (part: Buffer) => parts.push(part));
+    stream.on("end", () => {
+      bodies.push(Buffer.concat(parts));
+      assert.equal(headers["authorization"], "Bearer axk_key");
+      stream.respond(
+        { ":status": 200, "content-type": "application/grpc" },
+        { waitForTrailers: true },
+      );
+      stream.on("wantTrailers", () => {
+        // Text that Node Huffman-codes; the client must read it.
+        stream.sendTrailers({ "grpc-status": "0", "grpc-message": "all%20taken" });
+      });
+      stream.end(Buffer.alloc(5));
+    });
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const address = server.address();
+  assert.ok(address !== null && typeof address === "object");
+  const program = `
+import axonize
+axonize.init("127.0.0.1:${address.port}", "svc", batch_size=8192, flush_interval_ms=3600000, api_key="axk_key")
+for _ in range(2):
+    for number in range(2000):
+        with axonize.span("s", text="x" * 200): pass
+    assert axonize.flush(20), axonize.stats()
+`;
+  const done = await run(join(venv, "bin/python"), ["-c", program], {
+    PYTHONPATH: join(here, "src"),
+    AXONIZE_PURE: "1",
+  });
+  server.close();
+  assert.equal(done.code, 0, done.output);
+  const bytes = bodies.reduce((sum, body) => sum + body.length, 0);
+  assert.ok(bodies.length >= 2 && bytes > 4000 * 250, `${bodies.length} requests, ${bytes} bytes`);
+  for (const body of bodies) assert.equal(body.readUInt32BE(1), body.length - 5);
+});
 
 test("without a compiler a pure wheel is built, and it says so", async () => {
   assert.ok(main);
