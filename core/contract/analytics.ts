@@ -1,8 +1,9 @@
 /**
  * Overview and heat map: what happened in a range, and what changed against the range before.
  *
- * Both count model calls (spans with an operation or a model), not every span, unless the tenant
- * has none in the range; `basis` says which.
+ * Both count model calls (spans with an operation or a model; tools and agents are none), not every
+ * span, unless the tenant has none in the range; `basis` says which. Tokens that a client and its
+ * engine both tell count once.
  */
 import * as z from "zod";
 import { TraceFilter } from "./trace.ts";

@@ -17,7 +17,15 @@ after(async () => {
   await dashboard[Symbol.asyncDispose]();
   await rm(webRoot, { recursive: true });
 });
-const { admin, get, send } = dashboard;
+const { admin } = dashboard;
+const get = async <T>(path: string, headers?: Record<string, string>) =>
+  await dashboard.get<T>(path, headers);
+const send = async <T>(
+  method: string,
+  path: string,
+  body: unknown,
+  headers?: Record<string, string>,
+) => await dashboard.send<T>(method, path, body, headers);
 
 function assertProblem(reply: Reply<Problem>, status: number, code: string): void {
   assert.equal(reply.status, status, JSON.stringify(reply.body));

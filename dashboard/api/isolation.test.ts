@@ -83,7 +83,7 @@ for (const [name, endpoint] of endpoints.filter(([, { auth }]) => auth !== "none
     for (const headers of [
       {},
       { authorization: "Bearer nonsense" },
-      { "x-axonize-key": `${b.key.slice(0, -1)}` },
+      { "x-axonize-key": b.key.slice(0, -1) },
       { authorization: `Basic ${b.key}` },
     ]) {
       const reply = await ask(headers);

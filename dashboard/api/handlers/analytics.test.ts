@@ -58,6 +58,22 @@ test("totals count calls, spans and traces; tools are spans, not calls", async (
   assert.ok(Math.abs((totals.perTokenP50Ms ?? 0) - 20) < 0.6, String(totals.perTokenP50Ms));
 });
 
+test("tokens that client and engine both tell count once, the client's alone count as well", async () => {
+  const at = base - 3 * hour;
+  const client = { tenantNum: a.num, engine: "", service: "app", ttftBasis: "client" as const };
+  const served = buildCall({ ...client, startMs: at + 899_000, inputTokens: 7 });
+  await insertSpans(clickhouse, [
+    served,
+    buildCall({ startMs: at + 901_000, tenantNum: a.num, traceId: served.traceId, inputTokens: 8 }),
+    buildCall({ ...client, startMs: at + 5000, inputTokens: 100 }),
+  ]);
+  for (const buckets of [10, 60]) {
+    const { totals } = await overview(`from=${at}&to=${at + hour}&buckets=${buckets}`);
+    assert.equal(totals.inputTokens, 108);
+    assert.equal(totals.calls, 3);
+  }
+});
+
 test("the series adds up to the totals, and the groups too", async () => {
   const { series, totals, byModel, byService } = await overview(range);
   assert.equal(series.startMs.length, 12);

@@ -2,8 +2,9 @@
  * Calls per slot of time: counts, tokens and log-scaled histograms, by service, model and engine.
  */
 import type { heatmapMetrics } from "@axonize/core/contract/analytics";
+import * as limits from "../limits.ts";
 import { bucketSql, type Sparse } from "../analytics/histogram.ts";
-import { isCallSql, type Condition } from "./filter.sql.ts";
+import { isCallSql, isServedSql, type Condition } from "./filter.sql.ts";
 import type { Queries, TenantScope } from "./query.ts";
 
 export type HeatmapMetric = (typeof heatmapMetrics)[number];
@@ -64,21 +65,34 @@ export async function readCallGroups(
 ): Promise<{ groups: CallGroup[]; rowsRead: number; durationMs: number }> {
   const { condition, basis } = request;
   const counted = countsIf(basis);
+  // A trace's client and engine spans may lie in different slots: who is served is looked for wider.
+  const around = {
+    ...scope,
+    fromMs: scope.fromMs - limits.matchWithinMs,
+    toMs: scope.toMs + limits.matchWithinMs,
+  };
   const answer = await queries.rows<GroupRecord>(
-    scope,
+    around,
     `SELECT slotMs, service, model, engine, calls, spans, traces, errors, inputTokens,
        outputTokens, cachedTokens, reasoningTokens, ${sparse("d")}, ${sparse("t")}, ${sparse("p")}
      FROM (
        SELECT ${slotSql} AS slotMs, service, model, engine,
          countIf(${counted}) AS calls, count() AS spans, uniqCombined64(14)(trace_id) AS traces,
          countIf(status = 2 AND (${counted})) AS errors,
-         ${tokenSums(counted)},
+         ${tokenSums(`(${counted}) AND (engine != '' OR trace_id NOT IN (SELECT trace_id FROM {{spansRaw}} WHERE ${isServedSql}))`)},
          ${collect("duration", basis, "d")}, ${collect("ttft", basis, "t")},
          ${collect("perToken", basis, "p")}
-       FROM {{spans}} WHERE ${condition.sql}
+       FROM {{spans}}
+       WHERE start >= fromUnixTimestamp64Milli({runFromMs:Int64}, 'UTC')
+         AND start < fromUnixTimestamp64Milli({runToMs:Int64}, 'UTC') AND ${condition.sql}
        GROUP BY slotMs, service, model, engine
      )`,
-    { ...condition.params, stepMs: request.stepMs },
+    {
+      ...condition.params,
+      stepMs: request.stepMs,
+      runFromMs: scope.fromMs,
+      runToMs: scope.toMs,
+    },
   );
   const groups = answer.rows.map(
     ({ dBuckets, dCounts, tBuckets, tCounts, pBuckets, pCounts, ...group }) => ({

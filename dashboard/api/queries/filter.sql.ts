@@ -106,3 +106,6 @@ function split(values: readonly string[]): { include: string[]; exclude: string[
  */
 export const isCallSql =
   "(model != '' OR operation != '') AND operation NOT IN ('execute_tool', 'invoke_agent', 'create_agent', 'invoke_workflow')";
+
+/** A call that an engine tells the tokens of; the client's word for the same tokens then counts no more. */
+export const isServedSql = `(${isCallSql}) AND engine != '' AND (input_tokens > 0 OR output_tokens > 0)`;
