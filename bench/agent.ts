@@ -1,0 +1,156 @@
+/**
+ * The agent's reader against NVIDIA's own Python binding on the same false driver, and the resolver.
+ *
+ * Both read the same values of 8 GPUs x 7 slices as often as they can; CPU is what their process or thread
+ * used, with the driver's call costs slept (`cost realistic`) and with none. Lower is better except where
+ * said. Needs gcc, make and Python.
+ */
+import { dirname } from "node:path";
+import { openDriver } from "../agent/nvml/driver.ts";
+import { resolve, type Evidence, type Resource } from "../agent/identity/resolve.ts";
+import { createFakeNode } from "../agent/testing/fake-driver.ts";
+import { runPython } from "../agent/testing/nvidia-ml-py.ts";
+
+const rounds = 5;
+/** Ten short ticks and one long tick are one second of the agent's life. */
+const seconds = 200;
+/** A slept call takes its time: fewer seconds of life. */
+const sleptSeconds = 40;
+
+process.env["AXONIZE_FAKE_NVML_POLL_US"] = "100000";
+
+const lines = Array.from({ length: 8 }, (_, gpu) => [
+  `gpu ${gpu} h100 mig=1`,
+  ...Array.from({ length: 7 }, (__, slot) => `slice ${gpu} ${slot} 1g.10gb gi=${7 + slot}`),
+]).flat();
+
+/** The same reads in Python: short tick = power; long tick = memory of all, the parents' other values. */
+const script = `
+import sys, time
+from pynvml import *
+nvmlInit()
+gpus = [nvmlDeviceGetHandleByIndex(i) for i in range(nvmlDeviceGetCount())]
+slices = [nvmlDeviceGetMigDeviceHandleByIndex(g, s) for g in gpus for s in range(7)]
+fields = [(138, 0xFFFFFFFF), (139, 0xFFFFFFFF), 142, 143, 144, 145, 197, 198]
+points = 0
+def second():
+    n = 0
+    for _ in range(10):
+        for g in gpus:
+            nvmlDeviceGetPowerUsage(g); n += 1
+    for g in gpus:
+        nvmlDeviceGetMemoryInfo(g, nvmlMemory_v2); n += 2
+        nvmlDeviceGetEnforcedPowerLimit(g); nvmlDeviceGetTotalEnergyConsumption(g)
+        nvmlDeviceGetCurrentClocksEventReasons(g); nvmlDeviceGetTemperatureV(g, 0)
+        nvmlDeviceGetClockInfo(g, 1); nvmlDeviceGetClockInfo(g, 2)
+        nvmlDeviceGetTotalEccErrors(g, 0, 1); nvmlDeviceGetTotalEccErrors(g, 1, 1); n += 8
+        n += sum(1 for v in nvmlDeviceGetFieldValues(g, fields) if v.nvmlReturn == 0)
+    for s in slices:
+        nvmlDeviceGetMemoryInfo(s, nvmlMemory_v2); n += 2
+        nvmlDeviceGetUUID(s); nvmlDeviceGetGpuInstanceId(s); nvmlDeviceGetComputeInstanceId(s)
+    return n
+second()
+start = time.process_time()
+for _ in range(int(sys.argv[1])): points += second()
+print((time.process_time() - start) * 1e6 / points, points)
+`;
+
+for (const costs of [[], ["cost realistic"]]) {
+  using node = createFakeNode(...lines, ...costs);
+  const lives = costs.length > 0 ? sleptSeconds : seconds;
+  await readOurs(node.library(), lives); // warms the compiler: an agent runs for weeks
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  let points = 0;
+  for (let round = 0; round < rounds; round += 1) {
+    const run = await readOurs(node.library(), lives);
+    points = run.points;
+    ours.push(run.cpuUs / run.points);
+    const told = runPython(script, {
+      libraryDir: dirname(node.library()),
+      args: [String(lives)],
+    }).split(" ");
+    theirs.push(Number(told[0]));
+    if (Number(told[1]) !== points) throw new Error(`other points: ${told[1]} and ${points}`);
+  }
+  const name = costs.length > 0 ? "call costs slept" : "no call costs";
+  const ratio = median(ours) / median(theirs);
+  console.log(`${name}: ${points / lives} points a second of life`);
+  console.log(`  ours         ${median(ours).toFixed(2)} us CPU per point`);
+  console.log(
+    `  nvidia-ml-py ${median(theirs).toFixed(2)} us CPU per point; ours is ${ratio.toFixed(2)} of it`,
+  );
+  const share = (median(ours) * points) / lives / 1e4;
+  console.log(
+    `  ours at the planned ticks: ${share.toFixed(2)} % of one core, GPM and processes not counted`,
+  );
+}
+resolver();
+
+async function readOurs(
+  libraryPath: string,
+  lives: number,
+): Promise<{ cpuUs: number; points: number }> {
+  const opened = openDriver({
+    libraryPath,
+    pidExists: () => true,
+    monotonicMs: () => performance.now(),
+  });
+  if (!("driver" in opened)) throw new Error(opened.detail);
+  const { driver } = opened;
+  await driver.readTopology();
+  const second = async (): Promise<number> => {
+    let count = 0;
+    const add = (readings: ReturnType<typeof driver.sampleFast>): void => {
+      for (const { values } of readings) count += Object.keys(values).length;
+    };
+    for (let tick = 0; tick < 10; tick += 1) add(driver.sampleFast());
+    add(await driver.sampleSlow());
+    return count;
+  };
+  await second();
+  const before = process.cpuUsage();
+  let points = 0;
+  for (let n = 0; n < lives; n += 1) points += await second();
+  const used = process.cpuUsage(before);
+  driver.close();
+  return { cpuUs: used.user + used.system, points };
+}
+
+function resolver(): void {
+  const resources = Array.from({ length: 8 }, (_, n): Resource => {
+    const uuid = `GPU-${n}`;
+    return { uuid, gpuUuid: uuid, kind: "whole", model: "H100", pciBusId: `00000000:1${n}:00.0` };
+  });
+  const base: Evidence = {
+    ordinal: 0,
+    allocated: resources.slice(0, 1),
+    visible: undefined,
+    privileged: false,
+    environment: { visibleDevices: undefined, deviceOrder: "PCI_BUS_ID" },
+    runtime: undefined,
+    containerRuntime: [],
+    ordinalsReported: [0],
+    sdkUuid: undefined,
+    mps: false,
+    remaps: false,
+  };
+  const cases: Record<string, Evidence> = {
+    "exact.single": base,
+    "exact.sdk of 8": { ...base, allocated: resources, sdkUuid: "GPU-7" },
+    "derived.pci of 8": { ...base, allocated: resources, ordinal: 5, ordinalsReported: [5] },
+  };
+  for (const [name, evidence] of Object.entries(cases)) {
+    const rates = Array.from({ length: rounds }, () => {
+      const count = 200_000;
+      const start = performance.now();
+      for (let n = 0; n < count; n += 1) resolve(evidence);
+      return count / (performance.now() - start) / 1000;
+    });
+    console.log(`resolver, ${name}: ${median(rates).toFixed(2)} M/s (more is better)`);
+  }
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
