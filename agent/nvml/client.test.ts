@@ -48,17 +48,18 @@ test("topology, samples and processes come over the thread as they are read on i
   assert.equal((await client.ask("costs")).fast.runs, 1);
 });
 
-test("a driver that takes 20 ms a call does not hold up the caller's event loop", async () => {
-  using node = createFakeNode("gpu 0 h100", "gpu 1 h100", "cost * 20000");
+test("a driver that takes 100 ms a call does not hold up the caller's event loop", async () => {
+  using node = createFakeNode("gpu 0 h100", "gpu 1 h100", "cost UtilizationRates 100000");
   await using client = await open(node);
-  const blocked = await longestBlockMs(async () => {
-    await client.ask("topology");
-    await Promise.all([client.ask("fast"), client.ask("slow"), client.ask("processes")]);
-  });
-  const { topology } = await client.ask("costs");
-  assert.ok(topology.totalMs > 200, `the driver was slow: ${topology.totalMs} ms`);
-  // The timer's own resolution and a busy machine are in this figure; one driver call is not.
-  assert.ok(blocked < 15, `${blocked} ms`);
+  await client.ask("topology");
+  const blocks: number[] = [];
+  for (let run = 0; run < 4; run += 1) {
+    blocks.push(await longestBlockMs(() => client.ask("fast")));
+  }
+  const { fast } = await client.ask("costs");
+  assert.ok(fast.totalMs >= 800, `the driver was slow: ${fast.totalMs} ms`);
+  // The least of four: a busy machine may stop this thread once, a blocking call would each time.
+  assert.ok(Math.min(...blocks) < 50, `${blocks.join()} ms`);
 });
 
 test("a short tick is answered while a long read of a slow driver is under way", async () => {
