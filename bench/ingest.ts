@@ -56,7 +56,8 @@ async function generate(): Promise<void> {
   const worker = async (): Promise<void> => {
     for (let body = bodies.pop(); body !== undefined; body = bodies.pop()) {
       const sentAt = performance.now();
-      await send(body);
+      // Told to wait, as on a machine that does other work besides: the wait is part of the time.
+      while (!(await send(body))) await new Promise((resolve) => setTimeout(resolve, 200));
       ackMs.push(performance.now() - sentAt);
     }
   };
@@ -79,22 +80,26 @@ function withOtherIds(original: Uint8Array, salt: number): Buffer {
   return body;
 }
 
-function overGrpc(port: number): (body: Uint8Array) => Promise<void> {
+/** True when acknowledged, false when told to wait. */
+type Send = (body: Uint8Array) => Promise<boolean>;
+
+function overGrpc(port: number): Send {
   const client = grpcClient(port);
   return async (body) => {
     const answer = await client.export("trace.v1.TraceService", body);
-    if (answer.code !== 0) throw new Error(`gRPC status ${answer.code}: ${answer.message}`);
+    if (answer.code !== 0 && answer.code !== 14) throw new Error(answer.message);
+    return answer.code === 0;
   };
 }
 
-function overHttp(job: Job): (body: Uint8Array) => Promise<void> {
+function overHttp(job: Job): Send {
   const agent = new Agent({ keepAlive: true, maxSockets: job.concurrency });
   const headers = {
     "content-type": "application/x-protobuf",
     ...(job.transport === "http+gzip" ? { "content-encoding": "gzip" } : {}),
   };
   return async (body) => {
-    await new Promise<void>((resolve, reject) => {
+    return await new Promise<boolean>((resolve, reject) => {
       const sending = request(
         {
           agent,
@@ -107,8 +112,9 @@ function overHttp(job: Job): (body: Uint8Array) => Promise<void> {
         (answer) => {
           answer.resume();
           answer.once("end", () => {
-            if (answer.statusCode === 200) resolve();
-            else reject(new Error(`HTTP status ${answer.statusCode}`));
+            const { statusCode = 0 } = answer;
+            if ([200, 429, 503].includes(statusCode)) resolve(statusCode === 200);
+            else reject(new Error(`HTTP status ${statusCode}`));
           });
         },
       );
@@ -160,7 +166,7 @@ async function measure(): Promise<void> {
   await run("grpc", 120, 16);
   for (const transport of ["grpc", "http", "http+gzip"] as const) {
     const passes = [];
-    for (let pass = 0; pass < 3; pass += 1) passes.push(await run(transport, 120, 32));
+    for (let pass = 0; pass < 3; pass += 1) passes.push(await run(transport, 120, 16));
     passes.sort((a, b) => a.spansPerCpuSecond - b.spansPerCpuSecond);
     report({ load: "saturated, median of 3", ...passes[1] });
   }

@@ -86,8 +86,11 @@ export const groupBytes = 32 * MiB;
 export const insertsPerTable = 2;
 /** Inserting one group may take this long, retries included: below the exporters' 10 s. */
 export const insertBudgetMs = 8_000;
-/** One attempt: a store that hangs is asked again once within the budget. */
-export const insertAttemptMs = 4_500;
+/**
+ * One attempt: nearly all of it. Asking a store again that is merely slow doubles its work; a broken
+ * connection is told at once and leaves time for more attempts.
+ */
+export const insertAttemptMs = 7_500;
 /** Pause between attempts, doubled each time. */
 export const insertRetryMs = 100;
 export const insertRetryMaxMs = 1_000;
