@@ -98,7 +98,7 @@ async function frames(
 
 /** Presses one key a frame and times the frame: from the key to the end of what it painted. */
 async function work(page: Page, keys: readonly string[]): Promise<number[]> {
-  return (await page.evaluate(`new Promise((resolve) => {
+  const times: unknown = await page.evaluate(`new Promise((resolve) => {
     const keys = ${JSON.stringify(keys)};
     const times = [];
     const step = (n) => {
@@ -113,7 +113,9 @@ async function work(page: Page, keys: readonly string[]): Promise<number[]> {
       requestAnimationFrame(() => { times.push(performance.now() - begin + handled); step(n + 1); });
     };
     step(0);
-  })`)) as number[]; // Safe: the expression resolves with numbers.
+  })`);
+  if (!Array.isArray(times)) throw new Error("The page answered no times.");
+  return times.map(Number);
 }
 
 function median(values: readonly number[]): number {

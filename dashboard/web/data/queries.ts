@@ -15,15 +15,6 @@ import { ApiError, call, type Answer, type CallInput } from "./client.ts";
 import { keys } from "./keys.ts";
 import type { Store } from "./store.ts";
 
-/** Periods of refreshing while live, in milliseconds. */
-export const livePeriodMs = {
-  /** New calls must be on screen within 2 s of their acknowledgement. */
-  requests: 1_500,
-  analytics: 5_000,
-  fleet: 2_000,
-  system: 5_000,
-} as const;
-
 export function createQueryClient(): QueryClient {
   return new QueryClient({
     defaultOptions: {

@@ -7,7 +7,8 @@ import { lastQuery } from "../data/client.ts";
 import { every, nowMs } from "../data/clock.ts";
 import { ago, count, durationMs, say, timeMs } from "../data/format.ts";
 import { chooseZone, zone as zoneStore } from "../data/preferences.ts";
-import { livePeriodMs, useEndpoint, useStore } from "../data/queries.ts";
+import { livePeriodMs } from "../data/live.ts";
+import { useEndpoint, useStore } from "../data/queries.ts";
 import { Dot, type Tone } from "../ui/Badge.tsx";
 import styles from "./StatusLine.module.css";
 
@@ -45,7 +46,7 @@ export function StatusLine(): ReactNode {
           chooseZone(zone === "utc" ? "local" : "utc");
         }}
       >
-        {zone === "utc" ? "UTC" : localZoneName()}
+        {zone === "utc" ? "UTC" : localZoneName}
       </button>
       <span className={styles.space} />
       <span className={styles.hint}>{hint}</span>
@@ -84,9 +85,15 @@ function freshness(
   return [now - lastMs < quietMs ? "ok" : "warn", `last span ${ago(lastMs, now)}`];
 }
 
-function localZoneName(): string {
-  const part = new Intl.DateTimeFormat("en", { timeZoneName: "short" })
-    .formatToParts(nowMs())
-    .find(({ type }) => type === "timeZoneName");
-  return part?.value === "UTC" ? "UTC (local)" : (part?.value ?? "local");
+/** Once: making a formatter takes tens of milliseconds. */
+const localZoneName = readZoneName();
+
+function readZoneName(): string {
+  const text = new Date(nowMs()).toTimeString();
+  const offset = /GMT[+-]\d{4}/.exec(text)?.[0] ?? "";
+  return offset === "GMT+0000"
+    ? "UTC (local)"
+    : offset === ""
+      ? "local"
+      : `UTC${offset.slice(3, 6)}:${offset.slice(6)}`;
 }

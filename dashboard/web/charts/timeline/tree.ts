@@ -96,21 +96,17 @@ function visitFrom(walk: Walk, start: number): void {
 /** In depth-first order a subtree ends at the next row that is not deeper. */
 function subtreeSizes(order: Int32Array, depth: Uint16Array): Int32Array {
   const size = new Int32Array(order.length);
-  const open: number[] = [];
-  const close = (level: number, end: number): void => {
-    while (open.length > 0) {
-      const at = open.at(-1) ?? 0;
-      const row = order[at] ?? 0;
-      if ((depth[row] ?? 0) < level) return;
-      size[row] = end - at;
-      open.pop();
-    }
-  };
-  for (let at = 0; at < order.length; at += 1) {
-    close(depth[order[at] ?? 0] ?? 0, at);
-    open.push(at);
+  // Backwards: where the subtree at each place ends.
+  const endAt = new Int32Array(order.length);
+  for (let at = order.length - 1; at >= 0; at -= 1) {
+    const row = order[at] ?? 0;
+    const level = depth[row] ?? 0;
+    let end = at + 1;
+    // Jumps over whole subtrees, each at most once per ancestor.
+    while (end < order.length && (depth[order[end] ?? 0] ?? 0) > level) end = endAt[end] ?? end + 1;
+    endAt[at] = end;
+    size[row] = end - at;
   }
-  close(0, order.length);
   return size;
 }
 

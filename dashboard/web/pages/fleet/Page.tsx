@@ -5,7 +5,8 @@
 import { useNavigate } from "@tanstack/react-router";
 import { useMemo, type ReactNode } from "react";
 import type { Gpu } from "@axonize/core/contract/gpu";
-import { livePeriodMs, useEndpoint, useRefresh } from "../../data/queries.ts";
+import { livePeriodMs } from "../../data/live.ts";
+import { useEndpoint, useRefresh } from "../../data/queries.ts";
 import { carry, useScope, useUrlState } from "../../data/url.ts";
 import { useKeymap } from "../../data/use-keymap.ts";
 import { Button, Segmented } from "../../ui/Button.tsx";

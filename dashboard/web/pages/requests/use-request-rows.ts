@@ -9,7 +9,8 @@ import { useEffect, useMemo, useState } from "react";
 import type { TraceRow } from "@axonize/core/contract/trace";
 import { call } from "../../data/client.ts";
 import { keys } from "../../data/keys.ts";
-import { livePeriodMs, useEndpoint, useStore } from "../../data/queries.ts";
+import { livePeriodMs } from "../../data/live.ts";
+import { useEndpoint, useStore } from "../../data/queries.ts";
 import type { Scope } from "../../data/url.ts";
 import { mergeNewest, type Sort } from "./rows.ts";
 

@@ -16,7 +16,8 @@ import {
   timeMs,
 } from "../../data/format.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
-import { livePeriodMs, useEndpoint, useRefresh, useStore } from "../../data/queries.ts";
+import { livePeriodMs } from "../../data/live.ts";
+import { useEndpoint, useRefresh, useStore } from "../../data/queries.ts";
 import { Chip, Dot } from "../../ui/Badge.tsx";
 import { Figure, Num } from "../../ui/Figure.tsx";
 import { ProblemView, SkeletonRows } from "../../ui/State.tsx";
