@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const root = join(import.meta.dirname, "..");
-const rounds = 3;
+const rounds = Number(process.argv[2] ?? 3);
 const bars = { firstMs: 10_000, laterMs: 4_000, idleMb: 700 };
 
 const first: number[] = [];

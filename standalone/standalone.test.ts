@@ -18,6 +18,12 @@ import { startClickHouse } from "./clickhouse/start.ts";
 
 const main = join(import.meta.dirname, "main.ts");
 
+const anyPorts = {
+  AXONIZE_HTTP_LISTEN: "127.0.0.1:0",
+  AXONIZE_OTLP_HTTP_LISTEN: "127.0.0.1:0",
+  AXONIZE_OTLP_GRPC_LISTEN: "127.0.0.1:0",
+};
+
 interface Instance {
   child: ChildProcess;
   output: () => string;
@@ -49,9 +55,7 @@ function launch(
     cwd: folder,
     env: {
       PATH: process.env["PATH"],
-      AXONIZE_HTTP_LISTEN: "127.0.0.1:0",
-      AXONIZE_OTLP_HTTP_LISTEN: "127.0.0.1:0",
-      AXONIZE_OTLP_GRPC_LISTEN: "127.0.0.1:0",
+      ...anyPorts,
       ...env,
     },
     stdio: ["ignore", "pipe", "pipe"],
@@ -309,6 +313,30 @@ test("Ctrl-C while it starts ends it at once, with exit code 0 and nothing left 
     assert.equal(code, 0, output());
     const instance = await start(folder);
     assert.equal((await instance.stop("SIGINT")).code, 0);
+  });
+});
+
+test("npm start hands SIGTERM to the process itself, so that none stays behind", async () => {
+  await inFolder(async (folder) => {
+    const env = { ...process.env, ...anyPorts, AXONIZE_DATA_DIR: folder };
+    const npm = spawn("npm", ["start"], {
+      cwd: join(main, "../.."),
+      env,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    launched.push(npm);
+    let output = "";
+    npm.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    await eventually(
+      "it runs",
+      async () => await Promise.resolve(output.includes("Ctrl-C stops it")),
+    );
+    const pid = Number((await readFile(join(folder, "lock"), "utf8")).split(" ")[0]);
+    const exited = once(npm, "exit");
+    npm.kill("SIGTERM");
+    await exited;
+    assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
+    await assert.rejects(stat(join(folder, "lock")), { code: "ENOENT" });
   });
 });
 
