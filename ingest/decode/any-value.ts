@@ -31,6 +31,19 @@ const encoder = new TextEncoder();
 const hex = encoder.encode("0123456789abcdef");
 const quote = 0x22;
 const backslash = 0x5c;
+/** What follows the backslash, by the byte that it stands for. */
+const shortEscapes = new Uint8Array(256);
+for (const [letter, byte] of [
+  ["b", 0x08],
+  ["t", 0x09],
+  ["n", 0x0a],
+  ["f", 0x0c],
+  ["r", 0x0d],
+  ['"', quote],
+  ["\\", backslash],
+] as const) {
+  shortEscapes[byte] = letter.charCodeAt(0);
+}
 
 export class JsonText {
   readonly out = new ByteWriter(4096);
@@ -241,13 +254,15 @@ export class JsonText {
     target[at++] = quote;
     for (let i = start; i < end; i += 1) {
       const byte = bytes[i] ?? 0;
-      if (byte === quote || byte === backslash) target[at++] = backslash;
-      if (byte >= 0x20) {
-        target[at++] = byte;
-        continue;
+      const short = shortEscapes[byte] ?? 0;
+      if (short !== 0) {
+        target[at++] = backslash;
+        target[at++] = short;
+      } else if (byte >= 0x20) target[at++] = byte;
+      else {
+        target.set([backslash, 0x75, 0x30, 0x30, hex[byte >> 4] ?? 0, hex[byte & 15] ?? 0], at);
+        at += 6;
       }
-      target.set([backslash, 0x75, 0x30, 0x30, hex[byte >> 4] ?? 0, hex[byte & 15] ?? 0], at);
-      at += 6;
     }
     target[at++] = quote;
     out.length = at;

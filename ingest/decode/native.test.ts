@@ -5,6 +5,8 @@ import { Readable } from "node:stream";
 import { useStores } from "../../test/support/stores.ts";
 import type { NativeBlock, RequestContext } from "./decoder.ts";
 import { encode, keyValues } from "./testing/otlp.ts";
+import { Strings } from "./strings.ts";
+import { FacetTable, PayloadTable, ResourceTable, SpanTable, TraceIndexTable } from "./tables.ts";
 import { createTraceDecoder } from "./trace-decoder.ts";
 
 const receivedMs = Date.now();
@@ -119,35 +121,219 @@ test("every column of every table comes back from the engine as it was sent", as
   assert.ok(result.ok);
   assert.equal(result.accepted, 2);
   await insert(stores, decoder.take());
-  const rows = async (sql: string): Promise<unknown[]> => {
+  const rows = async (sql: string): Promise<Record<string, unknown>[]> => {
     const answer = await stores.clickhouse.query({ query: sql, format: "JSONEachRow" });
     return await answer.json();
   };
-  console.log(
-    JSON.stringify(
-      await rows(
-        "SELECT * REPLACE (lower(hex(trace_id)) AS trace_id, lower(hex(span_id)) AS span_id, lower(hex(parent_span_id)) AS parent_span_id) FROM spans FINAL ORDER BY start",
-      ),
-      null,
-      1,
-    ),
+  const [root, call] = await rows(
+    `SELECT *, toString(start) AS start, lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span,
+       lower(hex(parent_span_id)) AS parent FROM spans FINAL ORDER BY spans.start`,
   );
-  console.log(
-    JSON.stringify(
-      await rows(
-        "SELECT * REPLACE (lower(hex(trace_id)) AS trace_id, lower(hex(span_id)) AS span_id, arrayMap(x->lower(hex(x)), link_trace_id) AS link_trace_id, arrayMap(x->lower(hex(x)),link_span_id) AS link_span_id) FROM span_payloads FINAL ORDER BY start",
-      ),
-      null,
-      1,
-    ),
+  assert.equal(root?.["name"], "root");
+  assert.equal(root["ttft_ns"], null);
+  assert.equal(root["duration_ns"], 1000);
+  assert.equal(root["parent"], "0000000000000000");
+  assert.deepEqual(pick(call, Object.keys(expectedCall)), expectedCall);
+  const [payload] = await rows(
+    `SELECT *, toString(attrs_int['big']) AS big, arrayMap(x -> lower(hex(x)), link_trace_id) AS links,
+       arrayMap(x -> toString(x), event_time) AS times FROM span_payloads FINAL
+     WHERE lower(hex(span_id)) = '1011121314151617'`,
   );
-  console.log(
-    JSON.stringify(
-      await rows("SELECT * REPLACE (lower(hex(trace_id)) AS trace_id) FROM trace_index FINAL"),
-      null,
-      1,
-    ),
+  assert.deepEqual(pick(payload, Object.keys(expectedPayload)), expectedPayload);
+  assert.equal(payload?.["big"], "9007199254740993");
+  assert.deepEqual(payload["times"], [String(startNs + 1n)]);
+  const [index] = await rows("SELECT *, toString(max_end) AS max_end FROM trace_index FINAL");
+  assert.ok(String(index?.["max_end"]).endsWith("130"), "start + duration to the nanosecond");
+  const facets = await rows("SELECT key, value FROM facets FINAL ORDER BY key");
+  assert.deepEqual(
+    facets.map(({ key, value }) => `${String(key)}=${String(value)}`),
+    [
+      "environment=production",
+      "model=llama",
+      "namespace=apps",
+      "node=node-1",
+      "operation=chat",
+      "pod=pod-1",
+      "provider=openai",
+      "service=answers",
+    ],
   );
-  console.log(JSON.stringify(await rows("SELECT * FROM facets FINAL"), null, 1));
-  console.log(JSON.stringify(await rows("SELECT * FROM resources FINAL"), null, 1));
+  const [joined] = await rows(
+    "SELECT attrs FROM resources FINAL WHERE fp = (SELECT any(resource_fp) FROM spans)",
+  );
+  assert.match(String(joined?.["attrs"]), /"axonize.gpu.uuids":\["GPU-a","GPU-b"\]/);
 });
+
+test("the same spans sent again in another grouping change no table's deduplicated content", async () => {
+  await using stores = await useStores();
+  const decoder = createTraceDecoder({ seed: 2 });
+  const spansOf = (ids: readonly number[]) => ({
+    resourceSpans: [
+      {
+        resource: { attributes: keyValues({ "service.name": "s" }) },
+        scopeSpans: [
+          {
+            spans: ids.map((id) => ({
+              traceId: "000102030405060708090a0b0c0d0e0f",
+              spanId: `000000000000000${id}`,
+              name: `span ${id}`,
+              startTimeUnixNano: String(startNs + BigInt(id)),
+              endTimeUnixNano: String(startNs + 100n),
+            })),
+          },
+        ],
+      },
+    ],
+  });
+  const digest = async (): Promise<unknown> => {
+    const counts = ["spans", "span_payloads", "trace_index", "facets", "resources"].map(
+      (table) =>
+        `SELECT '${table}' AS t, count() AS rows, sum(cityHash64(* EXCEPT (${table === "spans" || table === "span_payloads" ? "received" : table === "trace_index" ? "day" : "last_seen"}))) AS h FROM ${table} FINAL`,
+    );
+    const answer = await stores.clickhouse.query({
+      query: `SELECT * FROM (${counts.join(" UNION ALL ")}) ORDER BY t`,
+      format: "JSONEachRow",
+    });
+    return await answer.json();
+  };
+  decoder.decodeProtobuf(encode(spansOf([1, 2, 3, 4])), context);
+  await insert(stores, decoder.take());
+  const before = await digest();
+  decoder.decodeProtobuf(encode(spansOf([3, 1])), { ...context, receivedMs: receivedMs + 5000 });
+  decoder.decodeProtobuf(encode(spansOf([2])), { ...context, receivedMs: receivedMs + 6000 });
+  await insert(stores, decoder.take());
+  assert.deepEqual(await digest(), before);
+});
+
+test("columns are those of the migrations, by name and type", async () => {
+  await using stores = await useStores();
+  const strings = new Strings(3);
+  const tables = {
+    spans: new SpanTable(strings),
+    span_payloads: new PayloadTable(strings),
+    resources: new ResourceTable(),
+    trace_index: new TraceIndexTable(),
+    facets: new FacetTable(strings),
+  };
+  for (const [name, table] of Object.entries(tables)) {
+    const answer = await stores.clickhouse.query({
+      query:
+        "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {name:String}",
+      query_params: { name },
+      format: "JSONEachRow",
+    });
+    const columns = await answer.json<{ name: string; type: string }>();
+    const plain = (type: string) => type.replace(/SimpleAggregateFunction\(\w+, (.*)\)$/, "$1");
+    assert.deepEqual(
+      Object.fromEntries(table.columns.map(({ name, column }) => [name, column.type])),
+      Object.fromEntries(columns.map(({ name, type }) => [name, plain(type)])),
+      name,
+    );
+  }
+});
+
+test("a dictionary of more than 65,536 values is read back by the engine", async () => {
+  await using stores = await useStores();
+  const decoder = createTraceDecoder({ seed: 4 });
+  const many = 70_000;
+  const spans = Array.from({ length: many }, (_, i) => ({
+    traceId: "000102030405060708090a0b0c0d0e0f",
+    spanId: (i + 1).toString(16).padStart(16, "0"),
+    name: `name ${i}`,
+    startTimeUnixNano: String(startNs),
+    endTimeUnixNano: String(startNs),
+  }));
+  decoder.decodeProtobuf(encode({ resourceSpans: [{ scopeSpans: [{ spans }] }] }), context);
+  await insert(stores, decoder.take());
+  const answer = await stores.clickhouse.query({
+    query:
+      "SELECT uniqExact(name) AS names, countIf(name = concat('name ', toString(toInt32(reinterpretAsInt64(reverse(span_id))) - 1))) AS right FROM spans",
+    format: "JSONEachRow",
+  });
+  assert.deepEqual(await answer.json(), [{ names: many, right: many }]);
+});
+
+function pick(row: Record<string, unknown> | undefined, keys: readonly string[]): unknown {
+  return Object.fromEntries(keys.map((key) => [key, row?.[key]]));
+}
+
+const expectedCall = {
+  tenant_id: 7,
+  retention: 30,
+  trace: "000102030405060708090a0b0c0d0e0f",
+  span: "1011121314151617",
+  parent: "2021222324252627",
+  name: "chat llama",
+  kind: 3,
+  status: 2,
+  error_type: "timeout",
+  duration_ns: 5000000007,
+  service: "answers",
+  instance: "i-1",
+  environment: "production",
+  operation: "chat",
+  model: "llama",
+  model_source: "span",
+  provider: "openai",
+  engine: "",
+  ttft_ns: 250000000,
+  ttft_basis: "client",
+  itl_ns: 475000001,
+  queue_ns: 100000000,
+  prefill_ns: null,
+  decode_ns: null,
+  kv_transfer_ns: null,
+  input_tokens: 100,
+  output_tokens: 11,
+  cached_tokens: 40,
+  reasoning_tokens: 3,
+  finish_reason: "stop",
+  request_id: "r-1",
+  session: "s-1",
+  user: "u-1",
+  namespace: "apps",
+  pod_uid: "uid-1",
+  pod: "pod-1",
+  node: "node-1",
+  container: "main",
+  gpu_ordinals: [1],
+  gpu_devices: ["GPU-b"],
+  gpu_level: "exact.sdk",
+  marks: 0,
+};
+
+const expectedPayload = {
+  tenant_id: 7,
+  retention: 7,
+  trace_state: "a=b",
+  status_message: "too slow",
+  scope_name: "scope",
+  scope_version: "1.2",
+  attrs_str: {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": "llama",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.response.id": "r-1",
+    "session.id": "s-1",
+    "user.id": "u-1",
+    "error.type": "timeout",
+    unicode: "žluťoučký 🐎",
+  },
+  attrs_num: {
+    "gen_ai.response.time_to_first_chunk": 0.25,
+    "gen_ai.latency.time_in_queue": 0.1,
+    ratio: 0.5,
+  },
+  attrs_bool: { flag: true },
+  attrs_json: { "gen_ai.response.finish_reasons": '["stop"]', "axonize.gpu.ordinals": "[1]" },
+  content: {
+    "gen_ai.input.messages": '[{"role":"user","content":"hi \\"there\\"\\n"}]',
+  },
+  event_name: ["e"],
+  event_attrs: ['{"a":1}'],
+  links: ["ff0102030405060708090a0b0c0d0e0f"],
+  link_attrs: ['{"b":"c"}'],
+  dropped_attributes: 2,
+  dropped_events: 0,
+  dropped_links: 0,
+};
