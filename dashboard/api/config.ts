@@ -19,7 +19,7 @@ export const DashboardConfig = z.object({
     .describe("The PostgreSQL server."),
   AXONIZE_ADMIN_KEY: z
     .string()
-    .min(24, "must have at least 24 characters")
+    .min(8, "must have at least 8 characters")
     .optional()
     .meta({ secret: true })
     .describe("Key of the admin routes; without it they are closed."),

@@ -59,6 +59,11 @@ export interface Queries {
 
 const tenantTables: Record<string, string> = {
   spans: tenantTable("spans FINAL", "start"),
+  // Before FINAL: all versions of a span have its trace's id, so this cannot choose a stale one.
+  spansOfTraces: tenantTable(
+    "spans FINAL PREWHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({traceIds:Array(String)})), 16))",
+    "start",
+  ),
   spansRaw: tenantTable("spans", "start"),
   spanPayloads: tenantTable("span_payloads FINAL", "start"),
   // Keyed by trace, with days: a trace that began the day before belongs to its window, too.

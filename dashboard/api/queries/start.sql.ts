@@ -49,10 +49,7 @@ export async function readNewTraces(
   const receivedMs = new Map(rows.map((row) => [row.traceId, row.receivedMs]));
   const traces = await queries.rows<TraceRecord>(
     scope,
-    traceRowsSql({
-      where: "trace_id IN (SELECT toFixedString(unhex(arrayJoin({traceIds:Array(String)})), 16))",
-      matches: "1",
-    }),
+    traceRowsSql({ where: "1", matches: "1" }),
     { traceIds: [...receivedMs.keys()] },
   );
   return traces.rows
