@@ -43,7 +43,7 @@ export const IngestEnv = z.object({
     .describe("The PostgreSQL server; its tables are made at the start."),
   AXONIZE_ADMIN_KEY: z
     .string()
-    .min(24, "must have at least 24 characters")
+    .min(8, "must have at least 8 characters")
     .optional()
     .meta({ secret: true })
     .describe("The admin key; with it GPU metrics may be sent."),

@@ -122,7 +122,8 @@ async function serve(
   );
   const deps = { clickhouse, sql, access, clock, log, registry };
   const receivers = [config.AXONIZE_OTLP_GRPC_LISTEN, config.AXONIZE_OTLP_HTTP_LISTEN];
-  const keylessIngest = receivers.every(({ host }) => isLoopback(host));
+  const mayBeKeyless = !config.AXONIZE_REQUIRE_KEYS;
+  const keylessIngest = mayBeKeyless && receivers.every(({ host }) => isLoopback(host));
   const ingest = await createIngest(deps, {
     grpcListen: config.AXONIZE_OTLP_GRPC_LISTEN,
     httpListen: config.AXONIZE_OTLP_HTTP_LISTEN,
@@ -137,7 +138,7 @@ async function serve(
   const dashboard = await createDashboard(deps, {
     listen: config.AXONIZE_HTTP_LISTEN,
     mode: "standalone",
-    keylessLoopback: isLoopback(config.AXONIZE_HTTP_LISTEN.host),
+    keylessLoopback: mayBeKeyless && isLoopback(config.AXONIZE_HTTP_LISTEN.host),
     otlpGrpcEndpoint: addressOf(ingest.grpcAddress),
     otlpHttpEndpoint: `http://${addressOf(ingest.httpAddress)}`,
     webRoot: web ? webRoot : undefined,

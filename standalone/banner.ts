@@ -53,7 +53,7 @@ export function banner(facts: BannerFacts, color: boolean): string {
     "",
     dim(
       facts.keyNeeded
-        ? "  Listening beyond this machine: every request needs a key. Tenant default stores prompts and completions in full."
+        ? "  Every request needs a key. Tenant default stores prompts and completions in full."
         : "  Only this machine can connect, without a key. Prompts and completions are stored in full.",
     ),
     dim("  Ctrl-C stops it; the data stay."),

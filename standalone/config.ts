@@ -42,9 +42,15 @@ export const StandaloneConfig = z.object({
     .max(3600)
     .default(30)
     .describe("How long a named server that does not answer yet is waited for, in seconds."),
+  AXONIZE_REQUIRE_KEYS: z
+    .stringbool()
+    .default(false)
+    .describe(
+      "Demand a key on loopback, too: for machines whose other users must not read or write here.",
+    ),
   AXONIZE_ADMIN_KEY: z
     .string()
-    .min(24, "must have at least 24 characters")
+    .min(8, "must have at least 8 characters")
     .optional()
     .meta({ secret: true })
     .describe(

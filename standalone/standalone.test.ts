@@ -355,27 +355,32 @@ test("a server that does not answer is named, without its password", async () =>
   });
 });
 
-test("listening beyond loopback demands a key", async () => {
-  await inFolder(async (folder) => {
-    const instance = await start(folder, {
-      AXONIZE_OTLP_HTTP_LISTEN: "0.0.0.0:0",
-      AXONIZE_HTTP_LISTEN: "0.0.0.0:0",
+for (const [what, env] of Object.entries({
+  "listening beyond loopback": {
+    AXONIZE_OTLP_HTTP_LISTEN: "0.0.0.0:0",
+    AXONIZE_HTTP_LISTEN: "0.0.0.0:0",
+  },
+  AXONIZE_REQUIRE_KEYS: { AXONIZE_REQUIRE_KEYS: "true" },
+})) {
+  test(`${what} demands a key`, async () => {
+    await inFolder(async (folder) => {
+      const instance = await start(folder, env);
+      assert.match(instance.output(), /every request needs a key/i);
+      assert.equal(await send(instance.otlpHttp, newTraceId()), 401);
+      assert.equal((await fetch(`${instance.dashboard}/api/v1/traces`)).status, 401);
+      const adminKey = (await readFile(join(folder, ".axonize/admin-key"), "utf8")).trim();
+      const made = await fetch(`${instance.dashboard}/api/v1/admin/tenants/default/keys`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${adminKey}`, "content-type": "application/json" },
+        body: "{}",
+      });
+      assert.equal(made.status, 201);
+      const { key } = (await made.json()) as { key: string };
+      assert.equal(
+        await send(instance.otlpHttp, newTraceId(), { authorization: `Bearer ${key}` }),
+        200,
+      );
+      await instance.stop("SIGTERM");
     });
-    assert.match(instance.output(), /every request needs a key/);
-    assert.equal(await send(instance.otlpHttp, newTraceId()), 401);
-    assert.equal((await fetch(`${instance.dashboard}/api/v1/traces`)).status, 401);
-    const adminKey = (await readFile(join(folder, ".axonize/admin-key"), "utf8")).trim();
-    const made = await fetch(`${instance.dashboard}/api/v1/admin/tenants/default/keys`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${adminKey}`, "content-type": "application/json" },
-      body: "{}",
-    });
-    assert.equal(made.status, 201);
-    const { key } = (await made.json()) as { key: string };
-    assert.equal(
-      await send(instance.otlpHttp, newTraceId(), { authorization: `Bearer ${key}` }),
-      200,
-    );
-    await instance.stop("SIGTERM");
   });
-});
+}

@@ -272,7 +272,7 @@ test("the documents name only paths that exist", () => {
   ]) {
     const text = readFileSync(join(root, doc), "utf8");
     for (const match of text.matchAll(
-      /(?:`|\]\()((?:[\w.-]+\/)+[\w.-]*|[\w-]+\.(?:md|ts|json|yaml))(?:`|\)|#)/g,
+      /(?:`|\]\()((?:[\w.-]+\/)+[\w.-]*|[\w-]+\.(?:md|json|yaml))(?:`|\)|#)/g,
     )) {
       const path = match[1];
       if (
