@@ -74,7 +74,7 @@ test("beyond loopback the banner shows how to make a key, without showing the ad
     text,
     /tenants\/default\/keys -H "authorization: Bearer \$\(cat '\/data\/my axonize\/admin-key'\)"/,
   );
-  assert.match(text, /every request needs a key/);
+  assert.match(text, /Every request needs a key/);
 });
 
 test("on a terminal the running step is rewritten, elsewhere each is a line", () => {
