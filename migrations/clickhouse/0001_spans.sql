@@ -57,4 +57,4 @@ PARTITION BY (toDate(start), retention)
 PRIMARY KEY (tenant_id, toStartOfMinute(start), cityHash64(trace_id))
 ORDER BY (tenant_id, toStartOfMinute(start), cityHash64(trace_id), span_id)
 TTL toDateTime(start) + toIntervalDay(retention)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 134217728
+SETTINGS default_compression_codec = 'ZSTD(1)', ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 134217728
