@@ -236,24 +236,26 @@ export class JsonText {
   }
 
   string(start: number, end: number): void {
-    const { bytes } = this.wire;
-    if (isValid(bytes, start, end - start)) {
-      this.escaped(bytes, start, end);
-      return;
-    }
+    const { out, wire } = this;
+    const before = out.length;
+    if (this.escaped(wire.bytes, start, end) || isValid(wire.bytes, start, end - start)) return;
+    out.length = before;
     this.marks |= limits.marks.invalidUtf8;
-    const text = repaired(bytes, start, end - start);
+    const text = repaired(wire.bytes, start, end - start);
     this.escaped(text, 0, text.length);
   }
 
-  private escaped(bytes: Uint8Array, start: number, end: number): void {
+  /** Writes a JSON string; answers whether every byte was ASCII. */
+  private escaped(bytes: Uint8Array, start: number, end: number): boolean {
     const { out } = this;
+    let seen = 0;
     out.reserve((end - start) * 6 + 2);
     const target = out.bytes;
     let at = out.length;
     target[at++] = quote;
     for (let i = start; i < end; i += 1) {
       const byte = bytes[i] ?? 0;
+      seen |= byte;
       const short = shortEscapes[byte] ?? 0;
       if (short !== 0) {
         target[at++] = backslash;
@@ -266,6 +268,7 @@ export class JsonText {
     }
     target[at++] = quote;
     out.length = at;
+    return (seen & 0x80) === 0;
   }
 
   private double(value: number): void {
