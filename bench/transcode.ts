@@ -5,6 +5,9 @@
  * The payload is that of the Collector's comparison: 512 spans × 22 attributes (7 strings, 14
  * numbers, one array), 10 resource attributes, an event on every eighth span, about 975 B a span.
  */
+import { mkdir, writeFile } from "node:fs/promises";
+import { cpus } from "node:os";
+import { join } from "node:path";
 import { createTraceDecoder } from "../ingest/decode/trace-decoder.ts";
 import { RequestType } from "../ingest/decode/testing/otlp.ts";
 import { llmRequest } from "./otlp-payload.ts";
@@ -69,3 +72,8 @@ const result = {
 };
 console.log(result);
 console.log(`bar: ratio ≥ 6 → ${result.ratio >= 6 ? "held" : "missed"}`);
+await mkdir(join(import.meta.dirname, "results"), { recursive: true });
+await writeFile(
+  join(import.meta.dirname, "results", "transcode.json"),
+  `${JSON.stringify({ machine: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} cores`, ...result }, undefined, 2)}\n`,
+);
