@@ -108,6 +108,19 @@ export const TraceFilter = z.object({
   maxTtftMs: z.coerce.number().min(0).optional(),
   minTokens: z.coerce.number().min(0).optional().describe("Input + output tokens of the call."),
   maxTokens: z.coerce.number().min(0).optional(),
+  minPerTokenMs: z.coerce.number().min(0).optional().describe("Time per output token."),
+  maxPerTokenMs: z.coerce.number().min(0).optional(),
+  minQueueMs: z.coerce.number().min(0).optional(),
+  maxQueueMs: z.coerce.number().min(0).optional(),
+  minPrefillMs: z.coerce.number().min(0).optional(),
+  maxPrefillMs: z.coerce.number().min(0).optional(),
+  minDecodeMs: z.coerce.number().min(0).optional(),
+  maxDecodeMs: z.coerce.number().min(0).optional(),
+  calls: z
+    .enum(["true", "false"])
+    .transform((text) => text === "true")
+    .optional()
+    .describe("`true`: only traces with a model call."),
 });
 export type TraceFilter = z.infer<typeof TraceFilter>;
 

@@ -6,7 +6,13 @@ import type { SpanDetail } from "@axonize/core/contract/trace";
 import * as limits from "../limits.ts";
 import type { Context, Handlers } from "../mount.ts";
 import type { Queries, TenantScope } from "../queries/query.ts";
-import { traceRowFrom, traceRowsSql, type TraceRecord } from "../queries/trace-row.sql.ts";
+import { inheritInColumns, inheritInRows, isUnnamedCall } from "../queries/inherit-model.ts";
+import {
+  readInheritedModel,
+  traceRowFrom,
+  traceRowsSql,
+  type TraceRecord,
+} from "../queries/trace-row.sql.ts";
 import {
   locateTrace,
   readPayload,
@@ -55,13 +61,13 @@ export function createTraceDetailHandlers(deps: {
           level: row.gpuLevel,
           evidence: [],
         })),
-        ...(rows === undefined ? {} : { spans: rows }),
-        ...(columns === undefined ? {} : { columns }),
+        ...(rows === undefined ? {} : { spans: inheritInRows(rows) }),
+        ...(columns === undefined ? {} : { columns: inheritInColumns(columns) }),
       };
     },
 
     getSpan: async ({ params }, context) => {
-      const { scope } = await requireTrace(queries, context, params.traceId);
+      const { scope, spans } = await requireTrace(queries, context, params.traceId);
       const [record, payload] = await Promise.all([
         readSpan(queries, scope, params),
         readPayload(queries, scope, params),
@@ -69,9 +75,13 @@ export function createTraceDetailHandlers(deps: {
       if (record === undefined) {
         throw new AxonizeError("not-found", `The trace has no span ${params.spanId}.`);
       }
-      const resource = await readResource(queries, scope, record.resourceFp);
+      const [resource, model] = await Promise.all([
+        readResource(queries, scope, record.resourceFp),
+        isUnnamedCall(record) ? readInheritedModel(queries, scope, spans, params.spanId) : "",
+      ]);
       return {
         ...spanRowFrom(record, undefined),
+        ...(model === "" ? {} : { model, modelSource: "trace" as const }),
         traceId: params.traceId,
         ...detailFrom(payload),
         resource: objectFrom(resource),

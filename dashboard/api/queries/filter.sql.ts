@@ -2,7 +2,8 @@
  * A TraceFilter as conditions on columns of `spans`. Values travel as server-side parameters.
  *
  * An exclusion (`!value`) means "has one, and another": `model=!llama` finds spans of other models,
- * not every span without a model.
+ * not every span without a model. `model` also finds the calls of engines that name none, where
+ * another span of the trace names it; which of several models such a call inherits is not looked at.
  */
 import { Status } from "@axonize/core/contract/trace";
 import type { facetKeys, TraceFilter } from "@axonize/core/contract/trace";
@@ -41,7 +42,8 @@ export function filterCondition(filter: SpanFilter, without?: FacetKey): Conditi
     if (values === undefined || column === without) continue;
     const { include, exclude } = split(values);
     if (include.length > 0) {
-      parts.push(`${column} IN {${column}In:Array(String)}`);
+      const isIn = `${column} IN {${column}In:Array(String)}`;
+      parts.push(column === "model" ? orInherited(isIn) : isIn);
       params[`${column}In`] = include;
     }
     if (exclude.length > 0) {
@@ -59,8 +61,15 @@ export function filterCondition(filter: SpanFilter, without?: FacetKey): Conditi
     params["q"] = filter.q;
   }
   addRanges(filter, parts, params);
+  // Of the trace, not of the span: what calls a model may match the rest in a span above the call.
+  if (filter.calls === true) {
+    parts.push(`trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${isCallSql})`);
+  }
   return { sql: parts.join(" AND ") || "1", params, isEmpty: parts.length === 0 };
 }
+
+const orInherited = (isIn: string): string =>
+  `(${isIn} OR (model = '' AND engine != '' AND trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${isIn})))`;
 
 function addGpu(values: readonly string[], parts: string[], params: Params): void {
   const { include, exclude } = split(values);
@@ -87,6 +96,14 @@ function addRanges(filter: SpanFilter, parts: string[], params: Params): void {
   range("maxDurationMs", "duration_ns <= ?", 1e6);
   range("minTtftMs", "ttft_ns >= ?", 1e6);
   range("maxTtftMs", "ttft_ns <= ?", 1e6);
+  range("minPerTokenMs", `${perTokenSql} >= ?`, 1e6);
+  range("maxPerTokenMs", `${perTokenSql} <= ?`, 1e6);
+  range("minQueueMs", "queue_ns >= ?", 1e6);
+  range("maxQueueMs", "queue_ns <= ?", 1e6);
+  range("minPrefillMs", "prefill_ns >= ?", 1e6);
+  range("maxPrefillMs", "prefill_ns <= ?", 1e6);
+  range("minDecodeMs", "decode_ns >= ?", 1e6);
+  range("maxDecodeMs", "decode_ns <= ?", 1e6);
   const tokens = "ifNull(input_tokens, 0) + ifNull(output_tokens, 0)";
   const known = "(input_tokens IS NOT NULL OR output_tokens IS NOT NULL)";
   range("minTokens", `${known} AND ${tokens} >= ?`, 1);
@@ -100,12 +117,20 @@ function split(values: readonly string[]): { include: string[]; exclude: string[
   };
 }
 
-/**
- * A model call. Tools and agents carry an operation as well, and agents repeat the tokens of the
- * calls within them: they are no calls of their own.
- */
-export const isCallSql =
-  "(model != '' OR operation != '') AND operation NOT IN ('execute_tool', 'invoke_agent', 'create_agent', 'invoke_workflow')";
+/** Tools and agents carry an operation as well, and agents repeat the tokens of the calls within. */
+export const notCalls: readonly string[] = [
+  "execute_tool",
+  "invoke_agent",
+  "create_agent",
+  "invoke_workflow",
+];
+
+/** A model call. */
+export const isCallSql = `(model != '' OR operation != '') AND operation NOT IN (${notCalls.map((name) => `'${name}'`).join(", ")})`;
+
+/** Nanoseconds per output token after the first: told, else from decode, else from what follows the first token. */
+export const perTokenSql = `coalesce(itl_ns, if(output_tokens > 1,
+  toUInt64(coalesce(decode_ns, if(ttft_ns <= duration_ns, duration_ns - ttft_ns, NULL)) / (output_tokens - 1)), NULL))`;
 
 /** A call that an engine tells the tokens of; the client's word for the same tokens then counts no more. */
 export const isServedSql = `(${isCallSql}) AND engine != '' AND (input_tokens > 0 OR output_tokens > 0)`;

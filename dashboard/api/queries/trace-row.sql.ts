@@ -3,7 +3,7 @@
  *
  * The principal call is the engine's call with the most known phases, else the first model call,
  * else the root. Name, service and status are the root's (else the earliest span's); a model that
- * the principal does not name is inherited from the first span that does.
+ * the principal does not name is inherited as `inherit-model.ts` says.
  */
 import {
   TtftBasis,
@@ -15,6 +15,8 @@ import {
 import type * as z from "zod";
 import { rfc3339FromNs, toMs } from "../time-text.ts";
 import { isCallSql } from "./filter.sql.ts";
+import { inheritedSql, lineageSql } from "./inherit-model.ts";
+import type { Params, Queries, TenantScope } from "./query.ts";
 
 const noParent = "toFixedString('', 8)";
 const phases =
@@ -53,6 +55,7 @@ const principal = {
   namespace: "toString(namespace)",
   pod: "toString(pod)",
   node: "toString(node)",
+  parentId: "parent_span_id",
 } as const;
 
 const principalValues = Object.values(principal).join(", ");
@@ -73,8 +76,8 @@ export interface TraceRecord {
   service: string;
   environment: string;
   rootStatus: number;
-  anyModel: string;
-  anyProvider: string;
+  inheritedModel: string;
+  inheritedProvider: string;
   anySession: string;
   anyUser: string;
   gpus: string[];
@@ -109,9 +112,10 @@ export const traceRowsSql = (options: { where: string; matches: string }): strin
   SELECT
     lower(hex(trace_id)) AS traceId, toString(startNsRaw) AS startNs, toString(endNsRaw) AS endNs,
     spanCount, errorCount, matches, isRootKnown,
-    length(parents) > length(arrayIntersect(parents, ids)) AS isParentMissing,
+    length(parents) > length(arrayIntersect(parents, lineage.1)) AS isParentMissing,
     root.1 AS name, root.2 AS service, root.3 AS environment, root.4 AS rootStatus,
-    anyModel, anyProvider, anySession, anyUser, gpus, gpuLevel, markBits AS marks, ${principalNames}
+    anySession, anyUser, gpus, gpuLevel, markBits AS marks, ${principalNames},
+    ${inheritedSql("parentId")}
   FROM (
     SELECT
       trace_id,
@@ -119,14 +123,12 @@ export const traceRowsSql = (options: { where: string; matches: string }): strin
       max(toUnixTimestamp64Nano(start) + toInt64(duration_ns)) AS endNsRaw,
       count() AS spanCount,
       countIf(status = 2) AS errorCount,
-      countIf(${options.matches}) AS matches,
+      countIf(${onPage(options)}) AS matches,
       max(parent_span_id = ${noParent}) AS isRootKnown,
-      groupUniqArray(span_id) AS ids,
+      ${lineageSql},
       groupUniqArrayIf(parent_span_id, parent_span_id != ${noParent}) AS parents,
       argMin(tuple(toString(name), toString(service), toString(environment), status),
         tuple(parent_span_id != ${noParent}, start, span_id)) AS root,
-      argMinIf(toString(model), tuple(start, span_id), model != '') AS anyModel,
-      argMinIf(toString(provider), tuple(start, span_id), provider != '') AS anyProvider,
       argMinIf(session, tuple(start, span_id), session != '') AS anySession,
       argMinIf(user, tuple(start, span_id), user != '') AS anyUser,
       arraySort(groupUniqArrayArray(gpu_devices)) AS gpus,
@@ -137,6 +139,13 @@ export const traceRowsSql = (options: { where: string; matches: string }): strin
     WHERE ${options.where}
     GROUP BY trace_id
   )`;
+
+/** What the condition asks of a span's trace is asked of the page's traces, not of all in its time. */
+const onPage = (options: { where: string; matches: string }): string =>
+  options.matches.replaceAll(
+    "FROM {{spansRaw}} WHERE",
+    `FROM {{spansOfTraces}} WHERE ${options.where} AND`,
+  );
 
 export function traceRowFrom(record: TraceRecord): TraceRow {
   return {
@@ -149,8 +158,8 @@ export function traceRowFrom(record: TraceRecord): TraceRow {
     errorCount: record.errorCount,
     service: record.service,
     environment: record.environment,
-    model: record.ownModel || record.anyModel,
-    provider: record.provider || record.anyProvider,
+    model: record.ownModel || record.inheritedModel,
+    provider: record.provider || record.inheritedProvider,
     engine: record.engine,
     operation: record.operation,
     ...phasesFrom(record, record.callDurationNs),
@@ -172,6 +181,25 @@ export function traceRowFrom(record: TraceRecord): TraceRow {
       ...(record.isParentMissing ? ["missingParent" as const] : []),
     ],
   };
+}
+
+/** The model that one span of a trace inherits; empty when none. */
+export async function readInheritedModel(
+  queries: Queries,
+  scope: TenantScope,
+  trace: { where: string; params: Params },
+  spanId: string,
+): Promise<string> {
+  const { rows } = await queries.rows<{ inheritedModel: string }>(
+    scope,
+    `SELECT ${inheritedSql("parentId")} FROM (
+       SELECT ${lineageSql},
+         anyIf(parent_span_id, span_id = toFixedString(unhex({spanId:String}), 8)) AS parentId
+       FROM {{spansOfTraces}} WHERE ${trace.where}
+     )`,
+    { ...trace.params, spanId },
+  );
+  return rows[0]?.inheritedModel ?? "";
 }
 
 /** Failed when its root or its principal call failed; errors of lesser spans are in `errorCount`. */
