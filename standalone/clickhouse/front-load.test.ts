@@ -67,6 +67,31 @@ test("a request that is given up cancels its query", async () => {
   );
 });
 
+test("requests given up at any moment leave nothing behind in the engine", async () => {
+  // From before the engine has begun to after it has answered: a query of a few milliseconds.
+  const given = Array.from({ length: 160 }, async (_, at) => {
+    const abort = new AbortController();
+    const query = clickhouse.query({
+      query: "SELECT number, 'given-up-early' FROM numbers(20000)",
+      format: "JSONEachRow",
+      abort_signal: abort.signal,
+    });
+    await new Promise((resolve) => setTimeout(resolve, (at % 40) * 0.5));
+    abort.abort();
+    await query.then(async (answer) => await answer.text()).catch(() => undefined); // given up
+  });
+  await Promise.all(given);
+  await eventually(
+    "none runs",
+    async () =>
+      (
+        await rows(
+          "SELECT 1 FROM system.processes WHERE query LIKE '%given-up-early%' AND query NOT LIKE '%system.processes%'",
+        )
+      ).length === 0,
+  );
+});
+
 test("a light query beside heavy ones answers in 100 ms", async () => {
   const alone = await medianMs();
   const abort = new AbortController();

@@ -165,11 +165,14 @@ async function streamRead(
     const sql = readIntoFile(read.statement, { file: fifo.path, format: read.format });
     const finished = front.engine.run({ ...run, sql }).finally(() => fifo.writingDone());
     const copied = (async () => {
-      // Without setEncoding a socket emits Buffers.
-      for await (const chunk of fifo.stream) await read.answer.write(chunk as Buffer);
+      for await (const chunk of fifo.stream) {
+        // The client is gone: read on until the kill takes effect. Were the pipe closed instead, an
+        // engine that is only about to open it would wait for a reader for ever, out of a kill's reach.
+        if (run.signal?.aborted) continue;
+        // Without setEncoding a socket emits Buffers.
+        await read.answer.write(chunk as Buffer);
+      }
     })();
-    // The reader is gone: the engine's next write fails instead of waiting for ever.
-    run.signal?.addEventListener("abort", () => fifo.stream.destroy(), { once: true });
     copied.catch(() => undefined); // seen below, after the engine has let go of the FIFO
     const result = await finished;
     await copied;
