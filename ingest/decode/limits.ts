@@ -42,10 +42,6 @@ export const internedStrings = 32_768;
 export const resources = 4_096;
 /** Facet scopes (tenant, quarter of an hour, class) remembered: 256 × 4 B × interned strings = 34 MB at most. */
 export const facetScopes = 256;
-/** Spans whose model children may inherit: 64 k × (28 + 8) B = 2.4 MB, a minute at 1,000 calls/s. A power of two. */
-export const rememberedModels = 65_536;
-/** Calls that wait for their parent's model: 16 k × 36 B = 0.6 MB. A power of two. */
-export const waitingCalls = 16_384;
 /** Builders kept for reuse after a take; each is about 200 KB once grown. */
 export const idleBuilders = 4;
 

@@ -37,8 +37,6 @@ export interface Resource extends ResourceLabels {
   fpHi: number;
   /** A model that the whole instance serves. */
   model: number;
-  /** What its calls turned out to use (`model-memory.ts`). */
-  learnedModel: number;
   /** Empty for none. */
   engine: string;
   gpuUuids: readonly number[];
@@ -115,7 +113,6 @@ function parse(
     fpLo: lo,
     fpHi: hi,
     model: 0,
-    learnedModel: 0,
     engine: "",
     gpuUuids: [],
     marks: json.marks,

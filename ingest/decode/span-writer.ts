@@ -5,7 +5,7 @@
  * A span that cannot be kept is answered with its reason before any column is touched.
  */
 import { aliases } from "../normalize/aliases.ts";
-import { normalize, Normalized, type SpanFacts } from "../normalize/normalize.ts";
+import { modelSources, normalize, Normalized, type SpanFacts } from "../normalize/normalize.ts";
 import { Slots } from "../normalize/slots.ts";
 import type { JsonText } from "./any-value.ts";
 import { AttributeWriter } from "./attributes.ts";
@@ -16,7 +16,6 @@ import { EventWriter } from "./events.ts";
 import { bucketSeconds, facetNames, type Facets, type FacetScope } from "./facets.ts";
 import * as limits from "./limits.ts";
 import { label, type Resource } from "./resources.ts";
-import { ModelMemory } from "./model-memory.ts";
 import { SpanScan } from "./span-scan.ts";
 import type { Strings } from "./strings.ts";
 import { StartClock } from "./start-clock.ts";
@@ -56,7 +55,6 @@ export class SpanWriter {
   private readonly events: EventWriter;
   private readonly normal = new Normalized();
   private readonly facts: SpanFacts;
-  private readonly models = new ModelMemory();
   private durationLo = 0;
   private durationHi = 0;
   private marks = 0;
@@ -90,7 +88,6 @@ export class SpanWriter {
   /** Interned strings were renumbered. */
   clear(): void {
     this.attributes.clear();
-    this.models.clear();
     this.lastName = 0;
     this.facetScope = undefined;
   }
@@ -230,7 +227,7 @@ export class SpanWriter {
     spans.kind.push(scan.kind <= 5 ? scan.kind : 0);
     spans.status.push(scan.status <= 2 ? scan.status : 0);
     spans.duration_ns.push2(this.durationLo, this.durationHi);
-    this.normalized(spans, resource, context.tenantNum);
+    this.normalized(spans, resource);
     this.gpus(spans, resource);
     pushResource(spans, resource);
     spans.marks.push(this.marks);
@@ -251,14 +248,18 @@ export class SpanWriter {
     spans.parent_span_id.push2(0, 0);
   }
 
-  private normalized(spans: SpanTable, resource: Resource, tenant: number): void {
-    const { normal, scan } = this;
-    const { view } = this.wire;
-    const source = this.models.settle({ tenant, scan, view, resource }, normal);
+  private normalized(spans: SpanTable, resource: Resource): void {
+    const { normal } = this;
+    const ownModel = normal.model !== 0;
+    // An instance serves its model in calls, not in its start-up or its tool spans.
+    const instanceModel = !ownModel && resource.model !== 0 && normal.operation !== 0;
+    if (instanceModel) normal.model = resource.model;
     spans.error_type.push(normal.errorType);
     spans.operation.push(normal.operation);
     spans.model.push(normal.model);
-    spans.model_source.push(source);
+    spans.model_source.push(
+      ownModel ? modelSources.span : instanceModel ? modelSources.instance : modelSources.none,
+    );
     spans.provider.push(normal.provider);
     spans.engine.push(normal.engine);
     spans.ttft_ns.push(normal.ttftNs);

@@ -33,7 +33,7 @@ export interface SpanFacts {
 }
 
 export const basisCodes: Readonly<Record<Basis, number>> = { client: 1, gateway: 2, engine: 3 };
-export const modelSources = { none: 0, span: 1, trace: 2, instance: 3 } as const;
+export const modelSources = { none: 0, span: 1, instance: 3 } as const;
 
 /** Canonical values of one span. */
 export class Normalized {
@@ -98,14 +98,12 @@ const at = {
 const values = new Float64Array(fieldNames.length);
 
 /* What words of senders mean, looked up once per distinct word. */
-let memoOf: Words | undefined;
 let generation = -1;
 const operationOfWord = new Map<number, number>();
 const engineOfProvider = new Map<number, string>();
 
 export function normalize(slots: Slots, facts: SpanFacts, words: Words, out: Normalized): void {
-  if (memoOf !== words || generation !== words.generation) {
-    memoOf = words;
+  if (generation !== words.generation) {
     generation = words.generation;
     operationOfWord.clear();
     engineOfProvider.clear();
