@@ -123,7 +123,7 @@ function createApp(deps: DashboardDeps, options: DashboardOptions, stop: AbortSi
   const handlers: Handlers = {
     ...createSessionHandlers(all, options),
     ...createTraceHandlers(all),
-    ...createTraceDetailHandlers(all),
+    ...createTraceDetailHandlers(all, options),
     ...createGpuHandlers(all, options),
     ...createAnalyticsHandlers(all, options),
     ...createStartHandlers(all, options),

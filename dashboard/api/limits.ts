@@ -25,9 +25,13 @@ export const queryResultRows = 200_000;
 export const matchWithinMs = 3_600_000;
 /** A trace's earliest index row is looked for on this many days before its window. */
 export const traceIndexDaysBefore = 1;
-/** First window of a list and how fast it widens: 2 min, 16 min, 2 h, 17 h, the rest: five queries at most for a day. */
+/** First window of a list and how much wider the next may be: 2 min, 1 h, 30 h: three queries for a day where nothing matches. */
 export const listWindowMs = 120_000;
-export const listWindowGrowth = 8;
+export const listWindowGrowth = 30;
+/** Calls that a sort by a call's value checks at first: a page of 51, told by client and engine, and as much slack. */
+export const sortCandidates = 256;
+/** The most it checks at once, 200 KB of ids, before the whole range is grouped instead. */
+export const sortCandidatesMost = 2_048;
 /** Minutes whose granules a page's second stage may name; beyond it, their whole range is read. */
 export const pageMinutes = 5_000;
 
@@ -53,6 +57,8 @@ export const devices = 10_000;
 export const deviceEvents = 500;
 /** Lanes of one request: tensor parallel over 8 nodes with 8 GPUs. */
 export const traceLanes = 64;
+/** Pods of one trace's engines that are looked up: an agent's run over a whole pool of replicas. */
+export const tracePods = 64;
 
 /** Tenants and keys of one answer. */
 export const adminItems = 10_000;

@@ -28,7 +28,7 @@ import { devicesOfTenant, readFleetUse } from "../queries/gpus.sql.ts";
 import type { Queries, TenantScope } from "../queries/query.ts";
 import { rangeFrom } from "../range.ts";
 import { rfc3339FromMs } from "../time-text.ts";
-import { seesAllDevices } from "./gpus.ts";
+import { seesAllDevices } from "./trace-devices.ts";
 
 interface Cost {
   rowsRead: number;

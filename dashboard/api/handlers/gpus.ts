@@ -6,13 +6,13 @@
  */
 import type { TraceGpuLanes } from "@axonize/core/contract/gpu";
 import { AxonizeError } from "@axonize/core/runtime/error";
-import * as limits from "../limits.ts";
 import type { Context, Handlers } from "../mount.ts";
 import {
   devicesOfTenant,
   emptySeries,
   readDeviceEvents,
   readDevices,
+  readSampleInterval,
   readSeries,
   type DeviceUse,
 } from "../queries/gpus.sql.ts";
@@ -20,11 +20,14 @@ import type { DeviceScope, Queries, TenantScope } from "../queries/query.ts";
 import { rangeFrom } from "../range.ts";
 import { msFromNs, rfc3339FromMs } from "../time-text.ts";
 import { readHead, requireTrace } from "./trace.ts";
+import { devicesOfTrace, seesAllDevices } from "./trace-devices.ts";
 
 /** Pixels of a lane: about one value per two pixels of a wide screen. */
 const laneSteps = 600;
 /** The band shows this share of the trace's length on either side (and at least a second). */
 const lanePadding = 0.2;
+/** How far around a trace samples are looked at to tell how far apart they are. */
+const intervalWithinMs = 30_000;
 
 export function createGpuHandlers(
   deps: { queries: Queries },
@@ -97,43 +100,45 @@ async function traceLanes(
   const located = await requireTrace(queries, context, traceId);
   const head = await readHead(queries, located, traceId);
   const [startMs, endMs] = [msFromNs(head.startNs), msFromNs(head.endNs) + 1];
-  const padMs = Math.max(1000, Math.ceil((endMs - startMs) * lanePadding));
+  const known = await devicesOfTrace(queries, context, { located, head, seesAll });
+  const devices = known.devices.map(({ uuid }) => uuid);
+  const own = { devices, signal: context.signal, fromMs: startMs, toMs: endMs };
+  // Samples may be seconds apart: the band reaches to the next one on either side.
+  const intervalMs =
+    seesAll && devices.length > 0
+      ? await readSampleInterval(queries, {
+          ...own,
+          fromMs: startMs - intervalWithinMs,
+          toMs: endMs + intervalWithinMs,
+        })
+      : 0;
+  const padMs = Math.max(1000, Math.ceil((endMs - startMs) * lanePadding), intervalMs);
   const range = { fromMs: startMs - padMs, toMs: endMs + padMs };
   const about = {
     traceId,
     from: rfc3339FromMs(range.fromMs),
     to: rfc3339FromMs(range.toMs),
   };
-  const devices = head.gpus.slice(0, limits.traceLanes);
-  if (devices.length === 0) return { ...about, lanes: [], reason: noDeviceReason(head.gpuLevel) };
+  if (devices.length === 0) return { ...about, lanes: [], reason: known.reason };
   // Another's use of a shared device is not this tenant's to see: no padding then.
-  const scope: DeviceScope = {
-    devices,
-    signal: context.signal,
-    ...(seesAll ? range : { fromMs: startMs, toMs: endMs }),
-  };
+  const scope: DeviceScope = seesAll ? { ...own, ...range } : own;
   const uses = await devicesOfTenant(queries, located.scope);
-  const stepMs = Math.max(100, Math.ceil((scope.toMs - scope.fromMs) / laneSteps));
+  const finestMs = Math.max(100, Math.ceil((scope.toMs - scope.fromMs) / laneSteps));
+  const stepMs = Math.max(finestMs, intervalMs);
   const [gpus, series, events] = await Promise.all([
     readDevices(queries, scope, { nowMs: context.nowMs, uses, areOwnPodsOnly: !seesAll }),
-    readSeries(queries, scope, { stepMs, nowMs: context.nowMs }),
+    readSeries(queries, scope, { stepMs, nowMs: context.nowMs, centred: stepMs > finestMs }),
     readDeviceEvents(queries, scope),
   ]);
   const lanes = gpus.flatMap((gpu) => {
-    const own = series.get(gpu.uuid);
-    return own ? [{ gpu, series: own.series, events: events.get(gpu.uuid) ?? [] }] : [];
+    const measured = series.get(gpu.uuid);
+    return measured ? [{ gpu, series: measured.series, events: events.get(gpu.uuid) ?? [] }] : [];
   });
   return {
     ...about,
     lanes,
     reason: lanes.length > 0 ? "" : `No samples of ${devices.join(", ")} in this time.`,
   };
-}
-
-/** The admin acting for a tenant, and the one tenant of a machine of one's own. */
-export function seesAllDevices(context: Context, mode: "standalone" | "cluster"): boolean {
-  if (context.grant?.admin === true) return true;
-  return mode === "standalone" && context.grant?.keyId === undefined;
 }
 
 interface Sight {
@@ -176,10 +181,3 @@ function only(sight: Sight, uuid: string): DeviceScope {
 
 const noDevice = (uuid: string): AxonizeError =>
   new AxonizeError("not-found", `No device ${uuid.slice(0, 128)} reported in this time range.`);
-
-function noDeviceReason(level: string): string {
-  if (level === "" || level === "unattributed") {
-    return "No span of this trace is joined to a device: nothing told which GPU it ran on.";
-  }
-  return `The device is not certain (${level}), so none is shown.`;
-}

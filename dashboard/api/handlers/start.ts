@@ -15,7 +15,7 @@ import { readFleetUse } from "../queries/gpus.sql.ts";
 import type { Queries } from "../queries/query.ts";
 import { readFirstSpan, readNewTraces } from "../queries/start.sql.ts";
 import { rfc3339FromNs } from "../time-text.ts";
-import { seesAllDevices } from "./gpus.ts";
+import { seesAllDevices } from "./trace-devices.ts";
 
 /** GPUs that reported within this time count as seen. */
 const gpuSeenMs = 86_400_000;

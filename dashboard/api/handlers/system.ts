@@ -14,7 +14,7 @@ import type { Handlers } from "../mount.ts";
 import { readNewestSpanMs } from "../queries/start.sql.ts";
 import type { Queries } from "../queries/query.ts";
 import { rfc3339FromMs } from "../time-text.ts";
-import { seesAllDevices } from "./gpus.ts";
+import { seesAllDevices } from "./trace-devices.ts";
 
 /** Heartbeats come every few seconds; three missed ones are no coincidence. */
 const staleMs = 30_000;

@@ -26,15 +26,17 @@ import {
 } from "../queries/trace.sql.ts";
 import { spansOf, type Found } from "../queries/traces.sql.ts";
 import { msFromNs, rfc3339FromNs } from "../time-text.ts";
+import { devicesOfTrace, seesAllDevices, type TraceDevice } from "./trace-devices.ts";
 
 /** The peers of a call are those of the hour before it. */
 const peerMs = 3_600_000;
 /** Later than any span: a trace by id is looked for in the whole retention. */
 const foreverMs = 7_258_118_400_000;
 
-export function createTraceDetailHandlers(deps: {
-  queries: Queries;
-}): Pick<Handlers, "getTrace" | "getSpan"> {
+export function createTraceDetailHandlers(
+  deps: { queries: Queries },
+  config: { mode: "standalone" | "cluster" },
+): Pick<Handlers, "getTrace" | "getSpan"> {
   const { queries } = deps;
   return {
     getTrace: async ({ params, query }, context) => {
@@ -43,24 +45,20 @@ export function createTraceDetailHandlers(deps: {
       const head = await readHead(queries, located, params.traceId);
       const isRows =
         query.format === "rows" || (query.format === "auto" && head.spanCount <= limits.traceRows);
-      const [rows, columns, peers] = await Promise.all([
+      const seesAll = seesAllDevices(context, config.mode);
+      const [rows, columns, peers, { devices }] = await Promise.all([
         isRows ? readSpanRows(queries, scope, spans) : undefined,
         isRows ? undefined : readSpanColumns(queries, scope, { ...spans, startNs: head.startNs }),
         peersOf(queries, scope, head),
+        devicesOfTrace(queries, context, { located, head, seesAll }),
       ]);
-      const row = traceRowFrom(head);
       return {
-        ...row,
+        ...traceRowFrom(head),
+        ...(head.gpus.length > 0 || devices.length === 0 ? {} : ranOn(devices)),
         shownSpanCount: rows?.length ?? columns?.spanId.length ?? 0,
         principalSpanId: head.isCall ? head.principalSpanId : null,
         peers,
-        resourceGpus: row.gpus.map((uuid) => ({
-          uuid,
-          name: "",
-          node: row.node,
-          level: row.gpuLevel,
-          evidence: [],
-        })),
+        resourceGpus: devices,
         ...(rows === undefined ? {} : { spans: inheritInRows(rows) }),
         ...(columns === undefined ? {} : { columns: inheritInColumns(columns) }),
       };
@@ -89,6 +87,14 @@ export function createTraceDetailHandlers(deps: {
         payloadExpired: payload === undefined,
       };
     },
+  };
+}
+
+/** What the devices of the trace's pods say of the trace itself. */
+function ranOn(devices: readonly TraceDevice[]): { gpus: string[]; gpuLevel: string } {
+  return {
+    gpus: devices.map(({ uuid }) => uuid),
+    gpuLevel: devices.length === 1 ? "exact.single" : "exact.set",
   };
 }
 

@@ -35,6 +35,64 @@ export async function devicesOfTenant(
   return new Map(rows.map((row) => [row.device, row]));
 }
 
+export interface Holder {
+  device: string;
+  name: string;
+  node: string;
+  namespace: string;
+  pod: string;
+}
+
+/** A device that said nothing for this long is no longer known to belong to its pod. */
+const heldMs = 60_000;
+
+/**
+ * The devices that these pods held while a trace ran: named by samples of that time or, where none
+ * falls into it, by the last one before. Samples name the pods, so they, not spans, are believed.
+ */
+export async function readHolders(
+  queries: Queries,
+  signal: AbortSignal,
+  trace: { startMs: number; endMs: number; pods: readonly { namespace: string; pod: string }[] },
+): Promise<Holder[]> {
+  const { rows } = await queries.rows<Holder>(
+    { devices: "all", signal, fromMs: trace.startMs - heldMs, toMs: trace.endMs },
+    `SELECT device, name, node, holder.1 AS namespace, holder.2 AS pod
+     FROM (
+       SELECT device, argMax(name, time) AS name, argMax(node, time) AS node,
+         min(device_index) AS place,
+         groupUniqArrayIf(64)(tuple(toString(namespace), toString(pod)), isIn) AS during,
+         argMaxIf(tuple(toString(namespace), toString(pod)), time, NOT isIn) AS before,
+         arrayJoin(if(empty(during), [before], during)) AS holder
+       FROM (
+         SELECT *, time >= fromUnixTimestamp64Milli({startMs:Int64}, 'UTC') AS isIn FROM {{gpuSamples}}
+       )
+       GROUP BY device
+     )
+     WHERE holder IN (SELECT arrayJoin(arrayZip({namespaces:Array(String)}, {pods:Array(String)})))
+     ORDER BY node, place, device LIMIT ${limits.devices}`,
+    {
+      startMs: Math.floor(trace.startMs),
+      namespaces: trace.pods.map((pod) => pod.namespace),
+      pods: trace.pods.map((pod) => pod.pod),
+    },
+  );
+  return rows;
+}
+
+/** Milliseconds between samples of these devices, on average; 0 when there are too few to tell. */
+export async function readSampleInterval(queries: Queries, scope: DeviceScope): Promise<number> {
+  const { rows } = await queries.rows<{ intervalMs: number | null }>(
+    scope,
+    `SELECT max(ms) AS intervalMs FROM (
+       SELECT (max(toUnixTimestamp64Milli(time)) - min(toUnixTimestamp64Milli(time)))
+         / (uniqExact(time) - 1) AS ms
+       FROM {{gpuSamples}} GROUP BY device HAVING uniqExact(time) > 1
+     )`,
+  );
+  return Math.ceil(rows[0]?.intervalMs ?? 0);
+}
+
 interface DeviceRecord {
   uuid: string;
   parentUuid: string;
@@ -167,15 +225,19 @@ export interface DeviceSeries {
   powerLimitWatts: number | null;
 }
 
-/** One value per step of the range; a step without samples is null. */
+/**
+ * One value per step of the range; a step without samples is null. `centred`: steps lie around the
+ * whole multiples, where samples fall that are as far apart as the step.
+ */
 export async function readSeries(
   queries: Queries,
   scope: DeviceScope,
-  options: { stepMs: number; nowMs: number },
+  options: { stepMs: number; nowMs: number; centred?: boolean },
 ): Promise<Map<string, DeviceSeries>> {
   const source = sampleSource(scope, options.stepMs, options.nowMs);
   const stepMs = Math.max(options.stepMs, finestMs[source]);
-  const firstMs = Math.floor(scope.fromMs / stepMs) * stepMs;
+  const shiftMs = options.centred === true ? Math.floor(stepMs / 2) : 0;
+  const firstMs = Math.floor((scope.fromMs + shiftMs) / stepMs) * stepMs - shiftMs;
   const isRaw = source === "gpuSamples";
   const timeMs = isRaw ? "toUnixTimestamp64Milli(time)" : "toUnixTimestamp(time) * 1000";
   const columns = seriesNames.map((name) => {

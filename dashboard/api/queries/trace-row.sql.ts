@@ -13,6 +13,7 @@ import {
   type TraceRow,
 } from "@axonize/core/contract/trace";
 import type * as z from "zod";
+import * as limits from "../limits.ts";
 import { rfc3339FromNs, toMs } from "../time-text.ts";
 import { isCallSql } from "./filter.sql.ts";
 import { inheritedSql, lineageSql } from "./inherit-model.ts";
@@ -200,6 +201,22 @@ export async function readInheritedModel(
     { ...trace.params, spanId },
   );
   return rows[0]?.inheritedModel ?? "";
+}
+
+/** The pods of a trace's engines, as its spans tell them. */
+export async function readServingPods(
+  queries: Queries,
+  scope: TenantScope,
+  trace: { where: string; params: Params },
+): Promise<{ namespace: string; pod: string }[]> {
+  const { rows } = await queries.rows<{ namespace: string; pod: string }>(
+    scope,
+    `SELECT DISTINCT toString(namespace) AS namespace, toString(pod) AS pod
+     FROM {{spansOfTraces}} WHERE engine != '' AND pod != '' AND ${trace.where}
+     ORDER BY namespace, pod LIMIT ${limits.tracePods}`,
+    trace.params,
+  );
+  return rows;
 }
 
 /** Failed when its root or its principal call failed; errors of lesser spans are in `errorCount`. */
