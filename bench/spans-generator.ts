@@ -49,7 +49,7 @@ const columns = [
   "tenant_id, retention, start, received, trace_id, span_id, parent_span_id, name, kind, status",
   "error_type, duration_ns, service, instance, environment, operation, model, model_source",
   "provider, engine, ttft_ns, ttft_basis, itl_ns, queue_ns, prefill_ns, decode_ns",
-  "input_tokens, output_tokens, cached_tokens, finish_reason, request_id, session, user",
+  "input_tokens, output_tokens, cached_tokens, finish_reason, session, user",
   "namespace, pod_uid, pod, node, container, gpu_ordinals, gpu_devices, gpu_level, resource_fp",
 ].join(", ");
 
@@ -83,7 +83,6 @@ function spansSql(data: Generated, first: number, count: number): string {
       if(s = 2, toUInt64(total_ns * 0.6), NULL),
       if(s IN (2, 3), 50 + h % 4000, NULL), if(s IN (2, 3), output, NULL), if(s = 2, h % 50, NULL),
       if(s IN (2, 3), if(h % 11 = 0, 'length', 'stop'), ''),
-      if(s = 2, lower(hex(sipHash64(t, 9))), ''),
       if(s < 4, concat('session-', toString(intDiv(t, 40))), ''),
       if(s < 4, concat('user-', toString(h % 20000)), ''),
       if(s = 2, 'inference', 'apps'),

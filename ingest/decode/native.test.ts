@@ -288,7 +288,6 @@ const expectedCall = {
   cached_tokens: 40,
   reasoning_tokens: 3,
   finish_reason: "stop",
-  request_id: "r-1",
   session: "s-1",
   user: "u-1",
   namespace: "apps",

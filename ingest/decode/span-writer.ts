@@ -168,7 +168,7 @@ export class SpanWriter {
     payloads.rows += 1;
     payloads.tenant_id.push1(context.tenantNum);
     payloads.retention.push(context.payloadRetentionClass);
-    payloads.start.push2(scan.startLo, scan.startHi);
+    payloads.minute.push1(this.hours.bucket(60));
     payloads.received.pushNumber(context.receivedMs);
     const trace = scan.traceId;
     payloads.trace_id.push4(
@@ -274,7 +274,6 @@ export class SpanWriter {
     spans.cached_tokens.push(normal.cachedTokens);
     spans.reasoning_tokens.push(normal.reasoningTokens);
     spans.finish_reason.push(normal.finish);
-    this.slotText(spans.request_id, normal.requestId);
     this.slotText(spans.session, normal.session);
     this.slotText(spans.user, normal.user);
   }

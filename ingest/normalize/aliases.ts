@@ -25,7 +25,6 @@ export type Field =
   | "errorType"
   | "session"
   | "user"
-  | "requestId"
   | "gpuOrdinals"
   | "gpuUuid"
   | "gpuLevel"
@@ -185,9 +184,6 @@ export const aliases: readonly Alias[] = [
     "traceloop.association.properties.user_id",
     "ai.telemetry.metadata.userId",
   ]),
-  ...row("requestId", "id", ["gen_ai.request.id"]),
-  ...row("requestId", "id", ["llm_d.pd_proxy.request_id"], { engine: "llm-d" }),
-  ...row("requestId", "id", ["rid", "x_request_id", "gen_ai.response.id", "llm.response.id"]),
 
   ...row("gpuOrdinals", "ints", ["axonize.gpu.ordinals", "gpu.index"]),
   ...row("gpuUuid", "label", ["gpu.uuid"]),

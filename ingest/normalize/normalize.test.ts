@@ -49,7 +49,6 @@ const cases: readonly Case[] = [
       itl_ns: 500n * ms,
       input_tokens: 35,
       output_tokens: 5,
-      request_id: "chatcmpl-1",
     },
   },
   {
@@ -75,7 +74,6 @@ const cases: readonly Case[] = [
       cached_tokens: 16,
       input_tokens: 64,
       finish_reason: "stop",
-      request_id: "1a2b3c4d5e",
     },
   },
   {

@@ -60,7 +60,6 @@ export class Normalized {
   /** Rows of the alias table whose text it is; -1 for none. */
   session = -1;
   user = -1;
-  requestId = -1;
 }
 
 /* The alias table as arrays, so that a span's loop touches numbers only. */
@@ -90,7 +89,6 @@ const at = {
   errorType: indexOf("errorType"),
   session: indexOf("session"),
   user: indexOf("user"),
-  requestId: indexOf("requestId"),
   gpuUuid: indexOf("gpuUuid"),
   gpuLevel: indexOf("gpuLevel"),
 };
@@ -98,12 +96,15 @@ const at = {
 const values = new Float64Array(fieldNames.length);
 
 /* What words of senders mean, looked up once per distinct word. */
+let owner: Words | undefined;
 let generation = -1;
 const operationOfWord = new Map<number, number>();
 const engineOfProvider = new Map<number, string>();
 
 export function normalize(slots: Slots, facts: SpanFacts, words: Words, out: Normalized): void {
-  if (generation !== words.generation) {
+  // Another decoder numbers its words otherwise.
+  if (owner !== words || generation !== words.generation) {
+    owner = words;
     generation = words.generation;
     operationOfWord.clear();
     engineOfProvider.clear();
@@ -135,7 +136,6 @@ export function normalize(slots: Slots, facts: SpanFacts, words: Words, out: Nor
   out.operation = operationOf(slots, facts, words, engine?.requestSpans);
   out.session = textAlias(at.session);
   out.user = textAlias(at.user);
-  out.requestId = textAlias(at.requestId);
 }
 
 /** For every field: the alias of the highest precedence whose value is sane. */

@@ -36,7 +36,6 @@ CREATE TABLE IF NOT EXISTS {{table:spans}}
     cached_tokens Nullable(UInt32),
     reasoning_tokens Nullable(UInt32),
     finish_reason LowCardinality(String),
-    request_id String,
     session String,
     user String,
     namespace LowCardinality(String),

@@ -1,11 +1,12 @@
 -- What a person opens one span for: attributes as they came, events, links, captured content.
 -- Lists and analytics never read it; its retention class may be shorter than its span's.
+-- It has the minute of its span's start, not the start again: 6 bytes less a span.
 -- Shard key: cityHash64(trace_id)
 CREATE TABLE IF NOT EXISTS {{table:span_payloads}}
 (
     tenant_id UInt32 CODEC(ZSTD(1)),
     retention UInt16 CODEC(ZSTD(1)),
-    start DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    minute DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
     received DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
     trace_id FixedString(16),
     span_id FixedString(8) CODEC(NONE),
@@ -30,8 +31,8 @@ CREATE TABLE IF NOT EXISTS {{table:span_payloads}}
     dropped_links UInt32
 )
 ENGINE = {{engine:ReplacingMergeTree(received)}}
-PARTITION BY (toDate(start), retention)
-PRIMARY KEY (tenant_id, toStartOfMinute(start), cityHash64(trace_id))
-ORDER BY (tenant_id, toStartOfMinute(start), cityHash64(trace_id), span_id)
-TTL toDateTime(start) + toIntervalDay(retention)
+PARTITION BY (toDate(minute), retention)
+PRIMARY KEY (tenant_id, minute, cityHash64(trace_id))
+ORDER BY (tenant_id, minute, cityHash64(trace_id), span_id)
+TTL minute + toIntervalDay(retention)
 SETTINGS default_compression_codec = 'ZSTD(1)', ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 134217728

@@ -100,10 +100,10 @@ test("a span that names itself as its parent is a root, not a loop", () => {
 
 test("a span answers its attributes in their types, resource, events and links", async () => {
   await clickhouse.command({
-    query: `INSERT INTO span_payloads (tenant_id, retention, start, received, trace_id, span_id,
+    query: `INSERT INTO span_payloads (tenant_id, retention, minute, received, trace_id, span_id,
         status_message, scope_name, scope_version, attrs_str, attrs_int, attrs_num, attrs_bool,
         attrs_json, content, event_time, event_name, event_attrs, link_trace_id, link_span_id, link_attrs)
-      SELECT {tenant:UInt32}, 30, fromUnixTimestamp64Milli({start:Int64}, 'UTC'), now64(3),
+      SELECT {tenant:UInt32}, 30, toStartOfMinute(fromUnixTimestamp64Milli({start:Int64}, 'UTC')), now64(3),
         unhex({trace:String}), unhex({span:String}), 'timed out', 'vllm', '0.32', map('b.text', 'x'),
         map('a.int', 7, 'a.big', 9007199254740993), map('n', 1.5), map('t', true),
         map('list', '[1,"two"]'), map('gen_ai.prompt', 'hello'),

@@ -65,7 +65,9 @@ const tenantTables: Record<string, string> = {
     "start",
   ),
   spansRaw: tenantTable("spans", "start"),
-  spanPayloads: tenantTable("span_payloads FINAL", "start"),
+  spanPayloads: `(SELECT * FROM span_payloads FINAL WHERE tenant_id = {tenantNum:UInt32}
+    AND minute >= toStartOfMinute(fromUnixTimestamp64Milli({fromMs:Int64}, 'UTC'))
+    AND minute < fromUnixTimestamp64Milli({toMs:Int64}, 'UTC'))`,
   // Keyed by trace, with days: a trace that began the day before belongs to its window, too.
   traceIndex: `(SELECT * FROM trace_index WHERE tenant_id = {tenantNum:UInt32}
     AND day >= toDate(toDateTime({fromSeconds:Int64}, 'UTC')) - ${limits.traceIndexDaysBefore}
