@@ -80,10 +80,13 @@ test("a call of a pod with one device ran on it, and the evidence says why", asy
 
 test("a call of a pod with several devices belongs to the whole set", async () => {
   const { trace, lanes } = await ask(call("vllm-1"));
-  assert.deepEqual(trace.resourceGpus.map(({ uuid, level }) => [uuid, level]).sort(), [
-    ["GPU-three", "exact.set"],
-    ["GPU-two", "exact.set"],
-  ]);
+  assert.deepEqual(
+    trace.resourceGpus.map(({ uuid, level }) => [uuid, level]),
+    [
+      ["GPU-three", "exact.set"],
+      ["GPU-two", "exact.set"],
+    ],
+  );
   assert.equal(trace.gpuLevel, "exact.set");
   assert.equal(lanes.lanes.length, 2);
 });

@@ -55,6 +55,17 @@ test("aliases and either way to exclude are understood", () => {
   });
 });
 
+test("every phase can be bounded, in the unit that a person writes", () => {
+  const text = "queue>200ms prefill<1s decode>5s pertoken>50ms tpot<80";
+  assert.deepEqual(filterParams(parseFilter(text).terms), {
+    minQueueMs: "200",
+    maxPrefillMs: "1000",
+    minDecodeMs: "5000",
+    minPerTokenMs: "50",
+    maxPerTokenMs: "80",
+  });
+});
+
 for (const [text, part] of [
   ["colour:red", "no filter"],
   ["model:", "needs a value"],

@@ -22,7 +22,15 @@ export const filterKeys = [
 ] as const;
 export type FilterKey = (typeof filterKeys)[number];
 
-export const rangeKeys = ["dur", "ttft", "tokens"] as const;
+export const rangeKeys = [
+  "dur",
+  "ttft",
+  "tokens",
+  "pertoken",
+  "queue",
+  "prefill",
+  "decode",
+] as const;
 export type RangeKey = (typeof rangeKeys)[number];
 
 export type Term =
@@ -56,11 +64,17 @@ const rangeAliases: Readonly<Record<string, RangeKey>> = {
   duration: "dur",
   total: "dur",
   tok: "tokens",
+  tpot: "pertoken",
+  itl: "pertoken",
 };
 const rangeParams: Readonly<Record<RangeKey, readonly [string, string]>> = {
   dur: ["minDurationMs", "maxDurationMs"],
   ttft: ["minTtftMs", "maxTtftMs"],
   tokens: ["minTokens", "maxTokens"],
+  pertoken: ["minPerTokenMs", "maxPerTokenMs"],
+  queue: ["minQueueMs", "maxQueueMs"],
+  prefill: ["minPrefillMs", "maxPrefillMs"],
+  decode: ["minDecodeMs", "maxDecodeMs"],
 };
 const unitMs: Readonly<Record<string, number>> = {
   us: 1e-3,

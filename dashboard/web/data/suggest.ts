@@ -47,7 +47,7 @@ export interface Option {
 const keyNotes: Readonly<Record<string, string>> = {
   model: "llama-3.1-70b, llama*",
   service: "service.name",
-  status: "ok, error, unset",
+  status: "ok, error, unset (none reported)",
   engine: "vllm, sglang, …",
   operation: "chat, embeddings, …",
   gpu: "GPU-… or MIG-…",
@@ -63,6 +63,10 @@ const rangeNotes: Readonly<Record<string, string>> = {
   dur: "total duration, dur>500ms",
   ttft: "time to first token, ttft>2s",
   tokens: "input + output, tokens>8k",
+  pertoken: "time per output token, pertoken>50ms",
+  queue: "time in the engine's queue, queue>200ms",
+  prefill: "time of prefill, prefill>1s",
+  decode: "time of decode, decode>5s",
 };
 
 export function wantedAt(token: string): Wanted {

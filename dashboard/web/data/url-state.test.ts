@@ -46,6 +46,7 @@ const state: fc.Arbitrary<UrlState> = record({
     { nil: undefined },
   ),
   tab: text,
+  show: text,
 });
 
 test(`a printed state parses to itself (seed ${seed})`, () => {

@@ -41,6 +41,8 @@ export interface UrlState {
   readonly zoom: readonly [number, number] | undefined;
   /** `tab`: open tab of a panel. */
   readonly tab: string;
+  /** `show`: `calls` or `all` requests; empty is calls where there are any. */
+  readonly show: string;
 }
 
 export type SearchRecord = Readonly<Record<string, string>>;
@@ -57,6 +59,7 @@ export const defaultUrlState: UrlState = {
   box: undefined,
   zoom: undefined,
   tab: "",
+  show: "",
 };
 
 export function parseUrlState(search: SearchRecord): UrlState {
@@ -71,6 +74,7 @@ export function parseUrlState(search: SearchRecord): UrlState {
     box: parseBox(search["box"] ?? ""),
     zoom: parseZoom(search["z"] ?? ""),
     tab: search["tab"] ?? "",
+    show: search["show"] ?? "",
   };
 }
 
@@ -86,6 +90,7 @@ export function printUrlState(state: UrlState): SearchRecord {
     ["s", state.sort],
     ["sel", state.selected],
     ["tab", state.tab],
+    ["show", state.show],
   ];
   for (const [key, value] of texts) if (value !== "") out[key] = value;
   if (state.box) {

@@ -18,10 +18,23 @@ export function StatusText({ status }: { readonly status: "ok" | "error" | "unse
       </span>
     );
   }
+  if (status === "ok") {
+    return (
+      <span className={styles.status}>
+        <Dot tone="ok" />
+        ok
+      </span>
+    );
+  }
+  // OpenTelemetry's "unset": most instrumentation sets a status only when something failed.
   return (
-    <span className={styles.status}>
-      <Dot tone={status === "ok" ? "ok" : "idle"} />
-      {status === "ok" ? "ok" : "unset"}
+    <span
+      className={styles.none}
+      title="no status reported"
+      role="img"
+      aria-label="no status reported"
+    >
+      –
     </span>
   );
 }

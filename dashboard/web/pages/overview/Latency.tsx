@@ -35,7 +35,14 @@ const metrics: readonly {
 ];
 
 /** Metrics that the list can be filtered by; for others a box chooses the time only. */
-const filterable: Partial<Record<Metric, RangeKey>> = { ttft: "ttft", duration: "dur" };
+const filterable: Partial<Record<Metric, RangeKey>> = {
+  ttft: "ttft",
+  duration: "dur",
+  perToken: "pertoken",
+  queue: "queue",
+  prefill: "prefill",
+  decode: "decode",
+};
 
 export function Latency({
   scope,

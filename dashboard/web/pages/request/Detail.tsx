@@ -48,7 +48,7 @@ export function Detail({ trace, spanId, tab, onTab, onClose }: DetailProps): Rea
             {detail ? (
               <>
                 {detail.service} · {detail.kind} · {say(duration(detail.durationNs))}{" "}
-                <StatusText status={detail.status} />
+                {detail.status === "unset" ? null : <StatusText status={detail.status} />}
               </>
             ) : (
               "Loading"

@@ -41,7 +41,7 @@ export function Header({ trace }: { readonly trace: Trace }): ReactNode {
       <div className={styles.identity}>
         <div className={styles.titleRow}>
           <h1 className={styles.title}>{trace.name}</h1>
-          <StatusText status={trace.status} />
+          {trace.status === "unset" ? null : <StatusText status={trace.status} />}
           {trace.errorCount > 0 && trace.status !== "error" ? (
             <Chip tone="warn">{plural(trace.errorCount, "error")} inside</Chip>
           ) : null}

@@ -27,6 +27,9 @@ const labels: Readonly<Record<Facet["key"], string>> = {
   gpu: "GPU",
 };
 const order = Object.keys(labels);
+/** What OpenTelemetry calls "unset": the sender reported no status. */
+const named = (key: Facet["key"], value: string): string =>
+  key === "status" && value === "unset" ? "no status" : value;
 /** Open at first; the others open on demand. */
 const openFirst: ReadonlySet<string> = new Set([
   "status",
@@ -118,7 +121,7 @@ function FacetGroup(props: {
                   className={styles.value}
                   aria-pressed={state !== "none"}
                   data-state={state}
-                  title={`${value}\nClick to keep, alt-click to exclude`}
+                  title={`${named(key, value)}\nClick to keep, alt-click to exclude`}
                   onClick={(event) => {
                     const not = key !== "status" && (event.altKey || state === "not");
                     onFilter(toggleTerm(filter, key, value, not));
@@ -129,7 +132,9 @@ function FacetGroup(props: {
                     style={{ width: `${(n / most) * 100}%` }}
                     aria-hidden="true"
                   />
-                  <span className={styles.name}>{state === "not" ? `not ${value}` : value}</span>
+                  <span className={styles.name}>
+                    {state === "not" ? `not ${value}` : named(key, value)}
+                  </span>
                   <span className={styles.count}>{say(count(n))}</span>
                 </button>
               </li>

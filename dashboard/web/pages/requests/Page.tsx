@@ -3,11 +3,11 @@
  */
 import { useNavigate } from "@tanstack/react-router";
 import { SlidersHorizontal } from "lucide-react";
-import { useState, type ReactNode } from "react";
+import { useMemo, useState, type ReactNode } from "react";
 import { useEndpoint, useRefresh } from "../../data/queries.ts";
-import { carry, useScope, useUrlState } from "../../data/url.ts";
+import { carry, useScope, useUrlState, type Scope } from "../../data/url.ts";
 import { useKeymap } from "../../data/use-keymap.ts";
-import { Button } from "../../ui/Button.tsx";
+import { Button, Segmented } from "../../ui/Button.tsx";
 import { EmptyState, ProblemView, SkeletonRows } from "../../ui/State.tsx";
 import { FacetColumn } from "./FacetColumn.tsx";
 import styles from "./Page.module.css";
@@ -16,7 +16,12 @@ import { sortFromUrl, useRequestRows } from "./use-request-rows.ts";
 
 export function Page(): ReactNode {
   const [url, setUrl] = useUrlState();
-  const scope = useScope(url);
+  const all = useScope(url);
+  const shown = useShown(all, url.show);
+  const scope = useMemo(
+    () => (shown === "calls" ? { ...all, query: { ...all.query, calls: "true" } } : all),
+    [all, shown],
+  );
   const navigate = useNavigate();
   const refresh = useRefresh();
   const [showFacets, setShowFacets] = useState(false);
@@ -77,6 +82,15 @@ export function Page(): ReactNode {
             <SlidersHorizontal size={14} aria-hidden="true" /> Facets
           </Button>
           <h1 className={styles.title}>Requests</h1>
+          <Segmented
+            label="Which requests"
+            look="boxed"
+            value={shown}
+            options={choices}
+            onChange={(show) => {
+              setUrl({ show, selected: "" });
+            }}
+          />
           <span className={styles.note} role="status">
             {list.status === "ready" ? listNote(list.rows.length, list.complete) : ""}
           </span>
@@ -97,6 +111,10 @@ export function Page(): ReactNode {
         ) : list.rows.length === 0 ? (
           <NoRequests
             filtered={url.filter !== ""}
+            callsOnly={shown === "calls"}
+            onAll={() => {
+              setUrl({ show: "all" });
+            }}
             onClear={() => {
               setUrl({ filter: "" });
             }}
@@ -124,6 +142,24 @@ export function Page(): ReactNode {
   );
 }
 
+const choices = [
+  { value: "calls", label: "Model calls" },
+  { value: "all", label: "Everything" },
+] as const;
+type Shown = (typeof choices)[number]["value"];
+
+/** Model calls, unless the person chose or the range has none: health checks would drown them. */
+function useShown(scope: Scope, chosen: string): Shown {
+  const { from, to } = scope.query;
+  const probe = useEndpoint(
+    "listTraces",
+    { query: { from, to, calls: "true", limit: 1 } },
+    { enabled: chosen === "", everyMs: scope.live ? 10_000 : undefined },
+  );
+  if (chosen === "calls" || chosen === "all") return chosen;
+  return probe.data?.items.length === 0 ? "all" : "calls";
+}
+
 function listNote(shown: number, complete: boolean): string {
   return complete
     ? `${shown.toLocaleString("en-US")} in the range`
@@ -132,7 +168,9 @@ function listNote(shown: number, complete: boolean): string {
 
 function NoRequests(props: {
   readonly filtered: boolean;
+  readonly callsOnly: boolean;
   readonly onClear: () => void;
+  readonly onAll: () => void;
   readonly onWiden: () => void;
 }): ReactNode {
   const start = useEndpoint("getStart");
@@ -151,12 +189,19 @@ function NoRequests(props: {
       </EmptyState>
     );
   }
-  return props.filtered ? (
+  return props.filtered || props.callsOnly ? (
     <EmptyState
-      title="No request matches"
-      actions={<Button onClick={props.onClear}>Clear the filter</Button>}
+      title={props.callsOnly ? "No model call matches" : "No request matches"}
+      actions={
+        <>
+          {props.filtered ? <Button onClick={props.onClear}>Clear the filter</Button> : null}
+          {props.callsOnly ? <Button onClick={props.onAll}>Show everything</Button> : null}
+        </>
+      }
     >
-      Nothing in this range fits the filter. The facets show which values exist.
+      {props.callsOnly
+        ? "Requests without a model call are not listed just now."
+        : "Nothing in this range fits the filter. The facets show which values exist."}
     </EmptyState>
   ) : (
     <EmptyState
