@@ -78,7 +78,7 @@ function LaneView(props: {
         </Link>
         <Chip>{gpu.name}</Chip>
         {gpu.migProfile === "" ? null : <Chip>slice {gpu.migProfile}</Chip>}
-        <span className={styles.level}>
+        <span className={styles.level} title={how?.evidence.join("\n")}>
           {how?.level ?? trace.gpuLevel}
           {how && how.evidence.length > 0 ? ` · ${how.evidence.join(" + ")}` : ""}
         </span>
