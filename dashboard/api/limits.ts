@@ -28,11 +28,11 @@ export const traceIndexDaysBefore = 1;
 /** First window of a list and how much wider the next may be: 2 min, 1 h, 30 h: three queries for a day where nothing matches. */
 export const listWindowMs = 120_000;
 export const listWindowGrowth = 30;
-/** Calls that a sort by a call's value checks at first: a page of 51, told by client and engine, and as much slack. */
-export const sortCandidates = 256;
-/** The most it checks at once, 200 KB of ids, before the whole range is grouped instead. */
+/** Calls that a sort by a call's value reads at first and checks at once: 200 ids are 8 KB of the URL's 16 KB. */
+export const sortCandidates = 200;
+/** The most it reads before the whole range is grouped instead: 1,600, then no more. */
 export const sortCandidatesMost = 2_048;
-/** Minutes whose granules a page's second stage may name; beyond it, their whole range is read. */
+/** Minutes whose granules a page's second stage may name, 55 KB of SQL; beyond it, their whole range is read. */
 export const pageMinutes = 5_000;
 
 /** Spans of one trace that are answered; 100,000 × ~45 bytes of columns = 4.5 MB of JSON. */

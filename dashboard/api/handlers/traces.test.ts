@@ -198,6 +198,36 @@ test("other orders hold over pages, traces without the value last", async () => 
   );
 });
 
+test("a trace is sorted by its principal call, however many other calls come before it", async () => {
+  const fromMs = base - 12 * 3_600_000;
+  const traces = Array.from({ length: 1000 }, (_, at) => {
+    const [root, engine] = request(fromMs + at, { ttftMs: at + 1 });
+    const client = buildCall({
+      startMs: fromMs + at,
+      tenantNum: a.num,
+      ...(root === undefined ? {} : { traceId: root.traceId, parentSpanId: root.spanId }),
+      engine: "",
+      ttftMs: 10_000 - at,
+      ttftBasis: "client",
+    });
+    return [root, client, engine].filter((span) => span !== undefined);
+  });
+  await insertSpans(clickhouse, traces.flat());
+  const ids = traces.map(([root]) => root?.traceId);
+  const page = async (query: string) =>
+    await list(`${range(fromMs, fromMs + 60_000)}&limit=3&sort=ttft${query}`);
+  const first = await page("");
+  const second = await page(`&cursor=${first.nextCursor}`);
+  assert.deepEqual(
+    [...first.items, ...second.items].map((item) => item.traceId),
+    ids.slice(-6).toReversed(),
+  );
+  assert.deepEqual(
+    (await page("&order=asc")).items.map((item) => item.traceId),
+    ids.slice(0, 3),
+  );
+});
+
 test("a span that is sent again changes no list, facet or count", async () => {
   const urls = [
     `/api/v1/traces?${pair}`,

@@ -35,9 +35,16 @@ export async function findTraces(
   scope: TenantScope,
   request: { condition: Condition; order: Order; count: number },
 ): Promise<Found[]> {
-  if (request.order.sort !== "startTime") return await findByValue(queries, scope, request);
+  const { sort } = request.order;
+  if (sort === "duration") return await findByValue(queries, scope, request);
+  if (sort !== "startTime") {
+    const value = values[sort];
+    const top = await findByCandidates(queries, scope, { ...request, value });
+    return top ?? (await findByValue(queries, scope, request));
+  }
   const found: Found[] = [];
-  for (const window of windows(scope, request.order)) {
+  const pace = { found: 0, wanted: request.count };
+  for (const window of windows(scope, request.order, pace)) {
     const rows = await findInWindow(
       queries,
       { ...scope, ...window },
@@ -47,15 +54,20 @@ export async function findTraces(
       },
     );
     found.push(...rows);
+    pace.found = found.length;
     if (found.length >= request.count) break;
   }
   return found;
 }
 
-/** Adjacent half-open windows from the order's first edge, each `listWindowGrowth` times wider. */
+/**
+ * Adjacent half-open windows from the order's first edge. The next one is as wide as the rest of the
+ * page should need at the rate so far, and half as much again; at most `listWindowGrowth` times wider.
+ */
 export function* windows(
   range: { fromMs: number; toMs: number },
   order: { descending: boolean; after: { key: string } | undefined },
+  pace: { readonly found: number; readonly wanted: number },
 ): Generator<{ fromMs: number; toMs: number }> {
   let { fromMs, toMs } = range;
   const afterMs =
@@ -63,6 +75,7 @@ export function* windows(
   if (afterMs !== undefined && order.descending) toMs = Math.min(toMs, afterMs + 1);
   if (afterMs !== undefined && !order.descending) fromMs = Math.max(fromMs, afterMs);
   let sizeMs = limits.listWindowMs;
+  let coveredMs = 0;
   while (fromMs < toMs) {
     // A rest smaller than the window is not worth a query of its own.
     const takeMs = toMs - fromMs < 2 * sizeMs ? toMs - fromMs : sizeMs;
@@ -73,7 +86,10 @@ export function* windows(
       yield { fromMs, toMs: fromMs + takeMs };
       fromMs += takeMs;
     }
-    sizeMs *= limits.listWindowGrowth;
+    coveredMs += takeMs;
+    const neededMs = (1.5 * (pace.wanted - pace.found) * coveredMs) / pace.found;
+    sizeMs = Math.min(Math.max(neededMs, limits.listWindowMs), sizeMs * limits.listWindowGrowth);
+    sizeMs = Math.ceil(sizeMs);
   }
 }
 
@@ -130,6 +146,110 @@ const values: Record<Exclude<Sort, "startTime" | "duration">, string> = {
   outputTokens: "output_tokens",
   inputTokens: "input_tokens",
 };
+
+/**
+ * By a call's value: candidates are calls in the order asked for, and a trace counts where its
+ * principal call has the candidate's value. Only where too few traces have one does the whole range
+ * have to be grouped. Candidates may be stale versions; checking them against FINAL drops those.
+ */
+async function findByCandidates(
+  queries: Queries,
+  scope: TenantScope,
+  request: { condition: Condition; order: Order; count: number; value: string },
+): Promise<Found[] | undefined> {
+  const { order } = request;
+  const found: Found[] = [];
+  let after = order.after;
+  for (let count = limits.sortCandidates; count <= limits.sortCandidatesMost; count *= 8) {
+    const candidates = await readCandidates(queries, scope, {
+      ...request,
+      order: { ...order, after },
+      count,
+    });
+    if (candidates.length < count) return undefined;
+    // Client and engine often tell the same value: a trace counts once. Ids travel in the query's
+    // URL, so a few at a time; mostly the first few are enough.
+    const distinct = candidates.filter(
+      ({ key, traceId }, at) =>
+        key !== candidates[at - 1]?.key || traceId !== candidates[at - 1]?.traceId,
+    );
+    for (let at = 0; at < distinct.length; at += limits.sortCandidates) {
+      const few = distinct.slice(at, at + limits.sortCandidates);
+      found.push(...(await checkCandidates(queries, scope, { ...request, candidates: few })));
+      if (found.length >= request.count) return found.slice(0, request.count);
+    }
+    after = candidates.at(-1);
+  }
+  return undefined;
+}
+
+interface Candidate {
+  traceId: string;
+  key: string;
+}
+
+async function readCandidates(
+  queries: Queries,
+  scope: TenantScope,
+  request: { condition: Condition; order: Order; count: number; value: string },
+): Promise<Candidate[]> {
+  const { condition, order, value } = request;
+  const matching = condition.isEmpty
+    ? ""
+    : `AND trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${condition.sql})`;
+  const { rows } = await queries.rows<Candidate>(
+    { ...scope, toMs: scope.toMs + limits.matchWithinMs },
+    `SELECT lower(hex(trace_id)) AS traceId, toString(sortKey) AS key
+     FROM (
+       SELECT trace_id, toInt64(assumeNotNull(${value})) AS sortKey FROM {{spansRaw}}
+       WHERE ${value} IS NOT NULL AND ${isCallSql} ${matching}
+     )
+     WHERE ${afterSql(order, "sortKey")}
+     ORDER BY sortKey ${direction(order)}, trace_id ${direction(order)}
+     LIMIT {count:UInt32}`,
+    { ...condition.params, ...afterParams(order), count: request.count },
+  );
+  return rows;
+}
+
+/** Those candidates that are their trace's principal call, in the candidates' order. */
+async function checkCandidates(
+  queries: Queries,
+  scope: TenantScope,
+  request: { candidates: readonly Candidate[]; value: string },
+): Promise<Found[]> {
+  const { candidates, value } = request;
+  const located = await queries.rows<Omit<Found, "key">>(
+    { ...scope, toMs: scope.toMs + limits.matchWithinMs },
+    `SELECT lower(hex(trace_id)) AS traceId, toString(toUnixTimestamp64Nano(s)) AS startNs,
+       toString(toUnixTimestamp64Nano(m)) AS maxStartNs
+     FROM (
+       SELECT trace_id, min(min_start) AS s, max(max_start) AS m FROM {{traceIndex}}
+       WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({traceIds:Array(String)})), 16))
+       GROUP BY trace_id
+       HAVING ${startedInWindow}
+     )`,
+    {
+      traceIds: [...new Set(candidates.map(({ traceId }) => traceId))],
+      windowFromMs: scope.fromMs,
+      windowToMs: scope.toMs,
+    },
+  );
+  if (located.rows.length === 0) return [];
+  const spans = spansOf(located.rows);
+  const { rows } = await queries.rows<{ traceId: string; key: string | null }>(
+    { ...scope, fromMs: spans.fromMs, toMs: spans.toMs },
+    `SELECT lower(hex(trace_id)) AS traceId, toString(argMax(tuple(${value}), ${callRankSql}).1) AS key
+     FROM {{spansOfTraces}} WHERE ${spans.where} AND ${isCallSql} GROUP BY trace_id`,
+    spans.params,
+  );
+  const keys = new Map(rows.map((row) => [row.traceId, row.key]));
+  const traces = new Map(located.rows.map((row) => [row.traceId, row]));
+  return candidates.flatMap(({ traceId, key }) => {
+    const trace = traces.get(traceId);
+    return trace === undefined || keys.get(traceId) !== key ? [] : [{ ...trace, key }];
+  });
+}
 
 /** Traces without the value come last in either order. */
 async function findByValue(
@@ -191,7 +311,7 @@ const afterParams = (order: Order): Record<string, string> =>
   order.after === undefined ? {} : { afterKey: order.after.key, afterId: order.after.traceId };
 
 /** The conditions and scope that read just these traces' spans. */
-export function spansOf(found: readonly Found[]): {
+export function spansOf(found: readonly Omit<Found, "key">[]): {
   where: string;
   params: Record<string, readonly (string | number)[]>;
   fromMs: number;
@@ -210,15 +330,19 @@ export function spansOf(found: readonly Found[]): {
     }
   }
   const parts = ["1"];
-  // The primary key holds minutes: naming them reads the page's granules and no others.
+  // The primary key holds minutes and hashes: naming them reads the page's granules and no others.
+  // Minutes are whole numbers of our own; as a parameter, so many would not fit the query's URL.
   if (minutes.size <= limits.pageMinutes) {
     parts.push(
-      "toStartOfMinute(start) IN (SELECT toDateTime(arrayJoin({minutes:Array(UInt32)}), 'UTC'))",
+      `toStartOfMinute(start) IN (SELECT toDateTime(arrayJoin([${[...minutes].join(",")}]), 'UTC'))`,
     );
   }
+  parts.push(
+    "cityHash64(trace_id) IN (SELECT cityHash64(toFixedString(unhex(arrayJoin({traceIds:Array(String)})), 16)))",
+  );
   return {
     where: parts.join(" AND "),
-    params: { traceIds: found.map((trace) => trace.traceId), minutes: [...minutes] },
+    params: { traceIds: found.map((trace) => trace.traceId) },
     fromMs,
     toMs,
   };
