@@ -49,11 +49,14 @@ CREATE TABLE IF NOT EXISTS {{table:spans}}
     resource_fp UInt64 CODEC(ZSTD(1)),
     marks UInt16,
     -- "What arrived since?" reads the newest granules only: analytics keep older slots in memory.
-    INDEX received_range received TYPE minmax GRANULARITY 1
+    INDEX received_range received TYPE minmax GRANULARITY 1,
+    -- A session or a user is in few granules of a day: a list by one of them reads only those.
+    INDEX session_bloom session TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX user_bloom user TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = {{engine:ReplacingMergeTree(received)}}
 PARTITION BY (toDate(start), retention)
 PRIMARY KEY (tenant_id, toStartOfMinute(start), cityHash64(trace_id))
 ORDER BY (tenant_id, toStartOfMinute(start), cityHash64(trace_id), span_id)
 TTL toDateTime(start) + toIntervalDay(retention)
-SETTINGS default_compression_codec = 'ZSTD(1)', ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 134217728
+SETTINGS index_granularity = 2048, default_compression_codec = 'ZSTD(1)', ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 134217728

@@ -35,4 +35,4 @@ PARTITION BY (toDate(minute), retention)
 PRIMARY KEY (tenant_id, minute, cityHash64(trace_id))
 ORDER BY (tenant_id, minute, cityHash64(trace_id), span_id)
 TTL minute + toIntervalDay(retention)
-SETTINGS default_compression_codec = 'ZSTD(1)', ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 134217728
+SETTINGS index_granularity = 2048, default_compression_codec = 'ZSTD(1)', ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, min_bytes_for_wide_part = 134217728

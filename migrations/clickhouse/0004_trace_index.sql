@@ -15,4 +15,4 @@ ENGINE = {{engine:AggregatingMergeTree}}
 PARTITION BY (day, retention)
 ORDER BY (tenant_id, trace_id, day, retention)
 TTL day + toIntervalDay(retention)
-SETTINGS default_compression_codec = 'ZSTD(1)', ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000
+SETTINGS index_granularity = 2048, default_compression_codec = 'ZSTD(1)', ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000
