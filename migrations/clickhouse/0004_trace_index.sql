@@ -7,9 +7,9 @@ CREATE TABLE IF NOT EXISTS {{table:trace_index}}
     trace_id FixedString(16) CODEC(NONE),
     day Date,
     retention UInt16 CODEC(ZSTD(1)),
-    min_start SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
-    max_start SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
-    max_end SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1))
+    min_start SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(T64, ZSTD(1)),
+    max_start SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(T64, ZSTD(1)),
+    max_end SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(T64, ZSTD(1))
 )
 ENGINE = {{engine:AggregatingMergeTree}}
 PARTITION BY (day, retention)
