@@ -191,7 +191,7 @@ function NoRequests(props: {
   }
   return props.filtered || props.callsOnly ? (
     <EmptyState
-      title={props.callsOnly ? "No model call matches" : "No request matches"}
+      title={props.filtered ? "No request matches" : "No model call in this range"}
       actions={
         <>
           {props.filtered ? <Button onClick={props.onClear}>Clear the filter</Button> : null}
@@ -200,7 +200,7 @@ function NoRequests(props: {
       }
     >
       {props.callsOnly
-        ? "Requests without a model call are not listed just now."
+        ? "Only requests with a model call are listed just now."
         : "Nothing in this range fits the filter. The facets show which values exist."}
     </EmptyState>
   ) : (
