@@ -180,6 +180,18 @@ test("a facet filters, and no match offers the way back", async () => {
   await until(view.page, everyRow("qwen3"));
 });
 
+test("the list asks for model calls first, and for everything when told to", async () => {
+  await using view = await open("/requests?live=0");
+  const asks = (calls: boolean) => (request: { url(): string }) =>
+    /\/api\/v1\/facets\?/.test(request.url()) && /calls=true/.test(request.url()) === calls;
+  const [first] = await Promise.all([view.page.waitForRequest(asks(true)), view.page.reload()]);
+  assert.match(first.url(), /calls=true/);
+  const everything = view.page.waitForRequest(asks(false));
+  await view.page.getByRole("radio", { name: "Everything" }).click();
+  await everything;
+  await view.page.waitForURL(/show=all/);
+});
+
 test("new calls come on screen by themselves, asked for at least every 1.5 s", async () => {
   await using view = await open("/requests");
   const { page } = view;
