@@ -124,15 +124,22 @@ export async function readTraceCounts(
   request: { condition: Condition; stepMs: number; fromMs: number; toMs: number },
 ): Promise<{ counts: Map<number, number>; rowsRead: number; durationMs: number }> {
   const { condition } = request;
+  // In a narrow range, those few traces that may begin in it are grouped, not every trace of the day.
+  const beginning =
+    request.toMs - request.fromMs < limits.matchWithinMs
+      ? `trace_id IN (SELECT trace_id FROM {{traceIndex}}
+           WHERE min_start >= fromUnixTimestamp64Milli({countFromMs:Int64}, 'UTC')
+             AND min_start < fromUnixTimestamp64Milli({countToMs:Int64}, 'UTC'))`
+      : "1";
   const matching = condition.isEmpty
-    ? ""
-    : `WHERE trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${condition.sql})`;
+    ? "1"
+    : `trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${condition.sql})`;
   const answer = await queries.rows<{ slotMs: number; traces: number }>(
     scope,
     `SELECT intDiv(startMs, {stepMs:Int64}) * {stepMs:Int64} AS slotMs, count() AS traces
      FROM (
        SELECT toUnixTimestamp64Milli(min(min_start)) AS startMs
-       FROM {{traceIndex}} ${matching} GROUP BY trace_id
+       FROM {{traceIndex}} WHERE ${beginning} AND ${matching} GROUP BY trace_id
      )
      WHERE startMs >= {countFromMs:Int64} AND startMs < {countToMs:Int64}
      GROUP BY slotMs`,
