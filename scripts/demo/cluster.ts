@@ -18,6 +18,7 @@ export interface Device {
   readonly limitWatts: number;
   /** The GPU of a MIG slice. */
   readonly parent: Device | undefined;
+  readonly migProfile: string;
   pod: Pod | undefined;
   /** When something ran on it, and how hard it worked the GPU (0–1). Pruned as metrics pass. */
   busy: { startMs: number; endMs: number; intensity: number }[];
@@ -98,6 +99,7 @@ export function createCluster(rng: Random): Cluster {
       index,
       node,
       parent: undefined,
+      migProfile: "",
       pod: undefined,
       busy: [],
     }));
@@ -110,6 +112,7 @@ export function createCluster(rng: Random): Cluster {
     name: `${a100.name} MIG ${profile}`,
     memoryBytes: memoryGib * gib,
     parent: at(third, 0),
+    migProfile: profile,
     busy: [],
   });
   const slices = [slice("3g.40gb", 40), slice("2g.20gb", 20), slice("1g.10gb", 10)];

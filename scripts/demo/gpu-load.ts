@@ -1,8 +1,9 @@
 /**
  * GPU metrics that fit the generated calls: each tick looks at what was booked on a device and says
- * utilisation, power, memory, temperature and energy as OpenTelemetry's `hw.*` names.
+ * utilisation, power, memory, temperature and energy as OpenTelemetry's `hw.*` names; clocks and
+ * limits as OpenLIT's collector names them, profiling fields as dcgm-exporter does.
  *
- * A MIG slice reports utilisation and memory only, as NVML can tell no more of it.
+ * A MIG slice reports activity and memory only, as NVML can tell no more of it.
  */
 import { generated, type Cluster, type Device } from "./cluster.ts";
 import type { Incident } from "./incident.ts";
@@ -120,7 +121,9 @@ interface Measured extends State {
   utilization: number;
   memoryBytes: number;
   watts: number;
-  degraded: boolean;
+  clockMhz: number;
+  /** Share of the tick's work that each unit saw, 0–1. */
+  activity: { sm: number; tensor: number; dram: number };
 }
 
 function measure(
@@ -152,7 +155,13 @@ function measure(
     utilization,
     watts,
     memoryBytes: Math.round(device.memoryBytes * (share + slack)),
-    degraded: severity > 0.5,
+    // Idle clocks are low; a throttled GPU runs at a third of its boost clock.
+    clockMhz: Math.round((load.utilization > 0 ? 1755 * (1 - 0.66 * severity) : 345) / 15) * 15,
+    activity: {
+      sm: clamp(0.35 * utilization + 0.6 * load.work),
+      tensor: clamp(0.52 * load.work),
+      dram: clamp(0.62 * utilization + 0.2 * load.work - 0.4 * severity),
+    },
   };
 }
 
@@ -169,6 +178,9 @@ function pointsOf(device: Device, measured: Measured): Point[] {
   ): Point => ({ metric, unit, instrument, value, attributes: { ...attributes, ...extra } });
   const memory = point("hw.gpu.memory.usage", "By", "updown", measured.memoryBytes);
   const points = [
+    point("DCGM_FI_PROF_SM_ACTIVE", "", "gauge", double(measured.activity.sm)),
+    point("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "", "gauge", double(measured.activity.tensor)),
+    point("DCGM_FI_PROF_DRAM_ACTIVE", "", "gauge", double(measured.activity.dram)),
     point("hw.gpu.utilization", "1", "gauge", double(measured.utilization), {
       "hw.gpu.task": "general",
     }),
@@ -191,11 +203,9 @@ function pointsOf(device: Device, measured: Measured): Point[] {
     point("hw.errors", "{error}", "counter", measured.correctedErrors, {
       "error.type": "corrected",
     }),
+    point("hw.gpu.power.limit", "W", "gauge", double(device.limitWatts)),
+    point("hw.gpu.clock.graphics", "MHz", "gauge", double(measured.clockMhz)),
   );
-  for (const state of ["ok", "degraded"]) {
-    const holds = (state === "degraded") === measured.degraded;
-    points.push(point("hw.status", "1", "updown", holds ? 1 : 0, { "hw.state": state }));
-  }
   return points;
 }
 
@@ -205,10 +215,13 @@ function deviceAttributes(device: Device): Attributes {
     "hw.id": device.uuid,
     "hw.type": "gpu",
     "hw.name": `gpu${device.index}`,
+    "gpu.index": device.index,
     "hw.model": device.name,
     "hw.vendor": "NVIDIA",
     "hw.driver_version": "580.95.05",
-    ...(device.parent ? { "hw.parent": device.parent.uuid } : {}),
+    ...(device.parent
+      ? { "hw.parent": device.parent.uuid, "gpu.mig.profile": device.migProfile }
+      : {}),
     ...(pod
       ? {
           "k8s.namespace.name": pod.namespace,
