@@ -1,11 +1,10 @@
 /**
  * A span's attributes: from wire bytes into the payload's typed maps, and into the slots that
- * normalising reads. One look at the usual layout (key, value, short lengths) spares the general
- * parse, which takes any order, repeats and unknown fields.
+ * normalising reads. The key that came next in the span before, in the usual layout, spares the
+ * general parse, which takes any key, order, repeats and unknown fields.
  *
  * Content goes to `content` by the capture setting; everything else is stored as it came.
  */
-import { aliases } from "../normalize/aliases.ts";
 import type { Slots } from "../normalize/slots.ts";
 import {
   keyTag,
@@ -16,21 +15,14 @@ import {
   type JsonText,
 } from "./any-value.ts";
 import { textCut, textRepaired, type TextColumn } from "./columns.ts";
-import { aliasOfRole, isContentRole } from "./key-roles.ts";
+import { aliasOfRole, isContentRole, isPlainRole } from "./key-roles.ts";
 import * as limits from "./limits.ts";
-import { label } from "./resources.ts";
+import { ListMemos } from "./list-memos.ts";
+import { Meanings } from "./meanings.ts";
 import type { SpanScan } from "./span-scan.ts";
 import type { Strings } from "./strings.ts";
 import type { PayloadTable } from "./tables.ts";
 import type { Wire } from "./wire.ts";
-
-const labelUnit = 1;
-const idUnit = 2;
-const intsUnit = 3;
-/** What kind of text an alias wants: labels are interned, others keep their bounds in the body. */
-const textKind = Uint8Array.from(aliases, ({ unit }) =>
-  unit === "label" ? labelUnit : unit === "ints" ? intsUnit : idUnit,
-);
 
 export class AttributeWriter {
   marks = 0;
@@ -38,8 +30,8 @@ export class AttributeWriter {
   private readonly wire: Wire;
   private readonly strings: Strings;
   private readonly json: JsonText;
-  private readonly slots: Slots;
-  private readonly lastLabels = new Uint32Array(aliases.length);
+  private readonly meanings: Meanings;
+  private readonly lists: ListMemos;
   private seen = new Uint32Array(1024);
   private serial = 0;
   private previousKey = 0;
@@ -50,17 +42,19 @@ export class AttributeWriter {
     this.wire = deps.wire;
     this.strings = deps.strings;
     this.json = deps.json;
-    this.slots = deps.slots;
+    this.meanings = new Meanings(deps);
+    this.lists = new ListMemos(deps);
   }
 
   /** Interned strings were renumbered. */
   clear(): void {
     this.seen = new Uint32Array(1024);
-    this.lastLabels.fill(0);
+    this.meanings.clear();
+    this.lists.clear();
     this.previousKey = 0;
   }
 
-  write(scan: SpanScan, payload: PayloadTable): void {
+  write(scan: SpanScan, payload: PayloadTable, row: number): void {
     const { starts, ends, kept } = scan.attributes;
     this.serial = (this.serial + 1) >>> 0;
     if (this.serial === 0) {
@@ -69,21 +63,101 @@ export class AttributeWriter {
     }
     this.previousKey = 0;
     for (let i = 0; i < kept; i += 1) {
-      const key = this.key(starts[i] ?? 0, ends[i] ?? 0);
-      if (key >= this.seen.length) this.widenSeen();
-      if (this.seen[key] === this.serial) {
-        this.marks |= limits.marks.duplicateAttributes;
-        continue;
-      }
-      this.seen[key] = this.serial;
-      this.value(key, payload);
+      const start = starts[i] ?? 0;
+      const end = ends[i] ?? 0;
+      if (!this.expected(start, end, payload)) this.attribute(start, end, payload);
     }
-    payload.attrs_str.endRow();
-    payload.attrs_int.endRow();
-    payload.attrs_num.endRow();
-    payload.attrs_bool.endRow();
-    payload.attrs_json.endRow();
-    payload.content.endRow();
+    payload.attrs_str.endRow(row);
+    payload.attrs_int.endRow(row);
+    payload.attrs_num.endRow(row);
+    payload.attrs_bool.endRow(row);
+    payload.attrs_json.endRow(row);
+    payload.content.endRow(row);
+  }
+
+  /**
+   * Nearly every attribute: the key that followed its predecessor last time, no content, a short
+   * scalar. Answers false, with nothing done, where anything is otherwise.
+   */
+  private expected(start: number, end: number, payload: PayloadTable): boolean {
+    const { strings, seen } = this;
+    const { bytes, view } = this.wire;
+    const length = bytes[start + 1] ?? 0x80;
+    const value = start + 2 + length;
+    if (length >= 0x80 || value + 4 > end || bytes[start] !== keyTag) return false;
+    const size = bytes[value + 1] ?? 0x80;
+    if (size >= 0x80 || value + 2 + size !== end || bytes[value] !== valueOfKeyTag) return false;
+    const key = strings.next[this.previousKey] ?? 0;
+    const role = strings.roles[key] ?? 0;
+    if (!isPlainRole(role) || strings.clean[key] !== key || key >= seen.length) return false;
+    if (seen[key] === this.serial || !strings.is(key, bytes, view, start + 2, length)) return false;
+    const at = value + 3;
+    const alias = aliasOfRole(role);
+    switch (bytes[value + 2] ?? 0) {
+      case valueTag.string:
+        if (at + 1 + (bytes[at] ?? 0x80) !== end) return false;
+        if (!payload.attrs_str.values.pushPrefixed(bytes, view, at, end - at)) return false;
+        payload.attrs_str.keys.push(key);
+        if (alias >= 0) this.meanings.text(alias, at + 1, end);
+        break;
+      case valueTag.int:
+        if (!this.shortInt(at, end, key, alias, payload)) return false;
+        break;
+      case valueTag.double:
+        if (at + 8 !== end) return false;
+        payload.attrs_num.keys.push(key);
+        payload.attrs_num.values.push2(view.getUint32(at, true), view.getUint32(at + 4, true));
+        if (alias >= 0) this.meanings.double(alias, view.getFloat64(at, true));
+        break;
+      case valueTag.array:
+        if (!this.lists.again(key, alias, value + 2, end, this.capture, payload)) return false;
+        break;
+      default:
+        return false;
+    }
+    seen[key] = this.serial;
+    this.previousKey = key;
+    return true;
+  }
+
+  /** A varint of at most 35 bits that ends where it should. */
+  private shortInt(
+    start: number,
+    end: number,
+    key: number,
+    alias: number,
+    payload: PayloadTable,
+  ): boolean {
+    const { bytes } = this.wire;
+    const last = end - 1;
+    if (last - start > 4 || (bytes[last] ?? 0x80) >= 0x80) return false;
+    let lo = 0;
+    let shift = 0;
+    for (let at = start; at < last; at += 1) {
+      const byte = bytes[at] ?? 0;
+      if (byte < 0x80) return false;
+      lo |= (byte & 0x7f) << shift;
+      shift += 7;
+    }
+    const top = bytes[last] ?? 0;
+    lo = (lo | (top << shift)) >>> 0;
+    const hi = shift === 28 ? top >>> 4 : 0;
+    payload.attrs_int.keys.push(key);
+    payload.attrs_int.values.push2(lo, hi);
+    if (alias >= 0) this.meanings.int(alias, hi * 2 ** 32 + lo);
+    return true;
+  }
+
+  /** Any attribute at all. */
+  private attribute(start: number, end: number, payload: PayloadTable): void {
+    const key = this.key(start, end);
+    if (key >= this.seen.length) this.widenSeen();
+    if (this.seen[key] === this.serial) {
+      this.marks |= limits.marks.duplicateAttributes;
+      return;
+    }
+    this.seen[key] = this.serial;
+    this.value(key, payload);
   }
 
   /** Interns the key and leaves the value's bounds in `valueStart` and `valueEnd`. */
@@ -205,9 +279,13 @@ export class AttributeWriter {
     wire.pos = lastStart;
     if (last !== 0) wire.tag(lastEnd);
     if (this.scalar(last, lastEnd, key, alias, payload)) return;
-    if (alias >= 0 && last === valueTag.array) this.list(alias, lastStart, lastEnd);
+    if (alias >= 0 && last === valueTag.array) this.meanings.list(alias, lastStart, lastEnd);
     payload.attrs_json.keys.push(key);
+    const { marks } = this;
     this.jsonText(lastStart, lastEnd, payload.attrs_json.values, limits.attributeBytes);
+    if (alias >= 0 && last === valueTag.array && marks === this.marks) {
+      this.lists.remember(alias, this.valueStart, valueEnd, this.capture);
+    }
   }
 
   private text(
@@ -217,7 +295,7 @@ export class AttributeWriter {
     start: number,
     end: number,
   ): void {
-    if (alias >= 0) this.textSlot(alias, start, end);
+    if (alias >= 0) this.meanings.text(alias, start, end);
     payload.attrs_str.keys.push(key);
     const { bytes, view } = this.wire;
     this.note(
@@ -225,69 +303,18 @@ export class AttributeWriter {
     );
   }
 
-  private textSlot(alias: number, start: number, end: number): void {
-    const kind = textKind[alias];
-    if (kind === labelUnit) this.slots.setLabel(alias, this.label(alias, start, end));
-    else if (kind === idUnit) this.slots.setText(alias, start, end - start);
-  }
-
-  /** Most labels repeat the one before. */
-  private label(alias: number, start: number, end: number): number {
-    const { wire, strings, lastLabels } = this;
-    const guess = lastLabels[alias] ?? 0;
-    if (strings.is(guess, wire.bytes, wire.view, start, end - start)) return guess;
-    const id = label(strings, wire, start, end);
-    lastLabels[alias] = id;
-    return id;
-  }
-
   private int(key: number, alias: number, payload: PayloadTable): void {
     const { lo, hi } = this.wire;
     payload.attrs_int.keys.push(key);
     payload.attrs_int.values.push2(lo, hi);
-    if (alias < 0) return;
-    const number = (hi | 0) * 2 ** 32 + lo;
-    if (textKind[alias] === intsUnit) this.slots.ordinals.push(number);
-    else if (textKind[alias] !== labelUnit) this.slots.setNumber(alias, number);
+    if (alias >= 0) this.meanings.int(alias, (hi | 0) * 2 ** 32 + lo);
   }
 
   private double(key: number, alias: number, payload: PayloadTable): void {
     const { lo, hi, pos, view } = this.wire;
     payload.attrs_num.keys.push(key);
     payload.attrs_num.values.push2(lo, hi);
-    if (alias >= 0 && textKind[alias] === idUnit) {
-      this.slots.setNumber(alias, view.getFloat64(pos - 8, true));
-    }
-  }
-
-  /** The first string of an array, or the numbers of a list of ordinals; `start` is at its tag. */
-  private list(alias: number, start: number, end: number): void {
-    const { wire } = this;
-    wire.pos = start;
-    wire.tag(end);
-    wire.block(end);
-    const last = wire.end;
-    wire.pos = wire.start;
-    while (wire.pos < last) {
-      const tag = wire.tag(last);
-      if (tag !== 0x0a) {
-        wire.skip(tag, last);
-        continue;
-      }
-      wire.block(last);
-      const next = wire.end;
-      wire.pos = wire.start;
-      const inner = wire.pos < next ? wire.tag(next) : 0;
-      if (inner === valueTag.int && textKind[alias] === intsUnit) {
-        wire.varint64(next);
-        if (this.slots.ordinals.length < 256) this.slots.ordinals.push(wire.lo);
-      } else if (inner === valueTag.string) {
-        wire.block(next);
-        this.textSlot(alias, wire.start, wire.end);
-        return;
-      }
-      wire.pos = next;
-    }
+    if (alias >= 0) this.meanings.double(alias, view.getFloat64(pos - 8, true));
   }
 
   /** Content never reaches the plain maps; only its bounds may feed an alias (a finish reason). */
@@ -296,7 +323,7 @@ export class AttributeWriter {
     if (alias >= 0 && wire.bytes[valueStart] === valueTag.string) {
       wire.pos = valueStart + 1;
       wire.block(valueEnd);
-      this.textSlot(alias, wire.start, wire.end);
+      this.meanings.text(alias, wire.start, wire.end);
     }
     if (this.capture === "None") {
       this.marks |= limits.marks.contentDropped;

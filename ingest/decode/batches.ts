@@ -158,6 +158,7 @@ export class Batches {
   /** The request was well formed: its traces are indexed and its bytes counted. */
   accept(receivedMs: number): void {
     for (const day of this.touchedSpans) {
+      day.spans.settle();
       day.traces.add(day.spans, day.spansBefore, day.index, day);
       this.rows += day.spans.rows - day.spansBefore;
       const bytes = day.spans.heldBytes() + day.index.heldBytes() + day.facets.heldBytes();
@@ -165,6 +166,7 @@ export class Batches {
       day.bytes = bytes;
     }
     for (const day of this.touchedPayloads) {
+      day.payloads.settle();
       const bytes = day.payloads.heldBytes();
       this.bytes += bytes - day.bytes;
       day.bytes = bytes;

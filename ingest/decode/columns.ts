@@ -23,6 +23,21 @@ export class ByteColumn implements Column {
     if (this.length === this.values.length) this.values = grown(this.values, Uint8Array);
     this.values[this.length++] = value;
   }
+  /** The value of row `row`; rows that are left out have the value before them. */
+  set(row: number, value: number): void {
+    if (this.length !== 0 && this.values[this.length - 1] === value) return;
+    this.fill(row);
+    this.push(value);
+  }
+  fill(rows: number): void {
+    if (this.length < rows) this.repeat(rows, this.values[this.length - 1] ?? 0);
+  }
+  /** Appends `value` up to row `rows`. */
+  repeat(rows: number, value: number): void {
+    while (this.values.length < rows) this.values = grown(this.values, Uint8Array);
+    this.values.fill(value, this.length, rows);
+    this.length = rows;
+  }
   heldBytes(): number {
     return this.length;
   }
@@ -57,6 +72,21 @@ export class ShortColumn implements Column {
     if (this.length === this.values.length) this.values = grown(this.values, Uint16Array);
     this.values[this.length++] = value;
   }
+  /** The value of row `row`; rows that are left out have the value before them. */
+  set(row: number, value: number): void {
+    if (this.length !== 0 && this.values[this.length - 1] === value) return;
+    this.fill(row);
+    this.push(value);
+  }
+  fill(rows: number): void {
+    if (this.length < rows) this.repeat(rows, this.values[this.length - 1] ?? 0);
+  }
+  /** Appends `value` up to row `rows`. */
+  repeat(rows: number, value: number): void {
+    while (this.values.length < rows) this.values = grown(this.values, Uint16Array);
+    this.values.fill(value, this.length, rows);
+    this.length = rows;
+  }
   heldBytes(): number {
     return this.length * 2;
   }
@@ -84,9 +114,11 @@ export class WordColumn implements Column {
   /** In words, not rows. */
   length = 0;
   private marked = 0;
+  private readonly width: number;
 
-  constructor(type: string) {
+  constructor(type: string, width: 1 | 2 | 4 = 2) {
     this.type = type;
+    this.width = width;
   }
   push1(a: number): void {
     if (this.length === this.words.length) this.words = grown(this.words, Uint32Array);
@@ -102,6 +134,41 @@ export class WordColumn implements Column {
   push4(a: number, b: number, c: number, d: number): void {
     this.push2(a, b);
     this.push2(c, d);
+  }
+  /** The value of row `row`; rows that are left out have the value before them. */
+  set1(row: number, a: number): void {
+    if (this.length !== 0 && this.words[this.length - 1] === a) return;
+    this.fill(row);
+    this.push1(a);
+  }
+  set2(row: number, a: number, b: number): void {
+    const { words, length } = this;
+    if (length !== 0 && words[length - 2] === a && words[length - 1] === b) return;
+    this.fill(row);
+    this.push2(a, b);
+  }
+  setNumber(row: number, value: number): void {
+    const high = Math.floor(value / 2 ** 32);
+    this.set2(row, value - high * 2 ** 32, high);
+  }
+  fill(rows: number): void {
+    const { width } = this;
+    const end = rows * width;
+    if (this.length >= end) return;
+    while (this.words.length < end) this.words = grown(this.words, Uint32Array);
+    // Nothing before it: rows of zero.
+    const before = this.length - width;
+    for (let i = this.length; i < end; i += 1) {
+      this.words[i] = before < 0 ? 0 : (this.words[i - width] ?? 0);
+    }
+    this.length = end;
+  }
+  /** Appends zeros up to row `rows`. */
+  zeros(rows: number): void {
+    const end = rows * this.width;
+    while (this.words.length < end) this.words = grown(this.words, Uint32Array);
+    this.words.fill(0, this.length, end);
+    this.length = end;
   }
   /** A non-negative integer that fits a double, as UInt64. */
   pushNumber(value: number): void {
@@ -138,14 +205,20 @@ export class NullableColumn implements Column {
   constructor(type: "UInt64" | "UInt32") {
     this.type = `Nullable(${type})`;
     this.wide = type === "UInt64";
-    this.values = new WordColumn(type);
+    this.values = new WordColumn(type, type === "UInt64" ? 2 : 1);
   }
-  push(value: number): void {
-    const isNull = Number.isNaN(value);
-    this.nulls.push(isNull ? 1 : 0);
-    if (!this.wide) this.values.push1(isNull ? 0 : value);
-    else if (isNull) this.values.push2(0, 0);
-    else this.values.pushNumber(value);
+  /** The value of row `row`; rows that are left out are NULL. */
+  set(row: number, value: number): void {
+    if (Number.isNaN(value)) return;
+    this.fill(row);
+    this.nulls.push(0);
+    if (this.wide) this.values.pushNumber(value);
+    else this.values.push1(value);
+  }
+  fill(rows: number): void {
+    if (this.nulls.length >= rows) return;
+    this.nulls.repeat(rows, 1);
+    this.values.zeros(rows);
   }
   heldBytes(): number {
     return this.nulls.heldBytes() + this.values.heldBytes();
@@ -207,6 +280,18 @@ export class TextColumn implements Column {
     return did | textRepaired;
   }
 
+  /**
+   * Appends text that has its one-byte length before it, as protobuf and ClickHouse both write it.
+   * Answers false, with nothing appended, where the text is no UTF-8.
+   */
+  pushPrefixed(from: Uint8Array, view: DataView, offset: number, length: number): boolean {
+    if (this.length + length > this.bytes.length) this.grow(length);
+    const plain = copyText(from, view, offset, length, this.bytes, this.view, this.length);
+    if (!plain && !isValid(from, offset + 1, length - 1)) return false;
+    this.length += length;
+    return true;
+  }
+
   /** Appends bytes that are known to be UTF-8. */
   pushValid(bytes: Uint8Array): void {
     this.open(bytes.length);
@@ -223,6 +308,9 @@ export class TextColumn implements Column {
 
   pushEmpty(): void {
     this.open(0);
+  }
+  fill(): void {
+    // Every row is pushed: text hardly ever repeats.
   }
 
   /** Makes room and writes the length. */

@@ -34,6 +34,22 @@ export class LowCardinalityColumn implements Column {
     this.indexes[this.length++] = position === 0 ? this.enter(id) : position - 1;
   }
 
+  /** The value of row `row`; rows that are left out have the value before them. */
+  set(row: number, id: number): void {
+    const { length } = this;
+    if (length !== 0 && this.entries[this.indexes[length - 1] ?? 0] === id) return;
+    this.fill(row);
+    this.push(id);
+  }
+  fill(rows: number): void {
+    const { length } = this;
+    if (length >= rows) return;
+    while (this.indexes.length < rows) this.indexes = doubled(this.indexes);
+    const last = length === 0 ? this.enter(0) : (this.indexes[length - 1] ?? 0);
+    this.indexes.fill(last, length, rows);
+    this.length = rows;
+  }
+
   private enter(id: number): number {
     while (id >= this.positions.length) this.positions = doubled(this.positions);
     if (this.entryCount === this.entries.length) this.entries = doubled(this.entries);
@@ -101,11 +117,19 @@ export class ArrayColumn<T extends Column> implements Column {
     this.items = items;
     this.type = `Array(${items.type})`;
   }
-  /** Ends a row that got `count` elements. */
-  endRow(count: number): void {
+  /** Ends row `row`, which got `count` elements; rows that are left out are empty. */
+  endRow(row: number, count: number): void {
+    if (count === 0) return;
+    this.fill(row);
     if (this.rows === this.ends.length) this.ends = doubled(this.ends);
     this.count += count;
     this.ends[this.rows++] = this.count;
+  }
+  fill(rows: number): void {
+    if (this.rows >= rows) return;
+    while (this.ends.length < rows) this.ends = doubled(this.ends);
+    this.ends.fill(this.count, this.rows, rows);
+    this.rows = rows;
   }
   heldBytes(): number {
     return this.rows * 8 + this.items.heldBytes();
@@ -141,6 +165,8 @@ export class MapColumn<V extends Column> implements Column {
   readonly values: V;
   private ends = new Uint32Array(64);
   private rows = 0;
+  /** Keys in the rows that ended. */
+  private count = 0;
   private markedRows = 0;
 
   constructor(strings: Strings, values: V) {
@@ -148,9 +174,19 @@ export class MapColumn<V extends Column> implements Column {
     this.values = values;
     this.type = `Map(LowCardinality(String), ${values.type})`;
   }
-  endRow(): void {
+  /** Ends row `row`; rows that are left out are empty. */
+  endRow(row: number): void {
+    if (this.keys.length === this.count) return;
+    this.fill(row);
     if (this.rows === this.ends.length) this.ends = doubled(this.ends);
-    this.ends[this.rows++] = this.keys.length;
+    this.count = this.keys.length;
+    this.ends[this.rows++] = this.count;
+  }
+  fill(rows: number): void {
+    if (this.rows >= rows) return;
+    while (this.ends.length < rows) this.ends = doubled(this.ends);
+    this.ends.fill(this.count, this.rows, rows);
+    this.rows = rows;
   }
   heldBytes(): number {
     return this.rows * 8 + this.keys.heldBytes() + this.values.heldBytes();
@@ -164,9 +200,11 @@ export class MapColumn<V extends Column> implements Column {
     this.rows = this.markedRows;
     this.keys.rollback();
     this.values.rollback();
+    this.count = this.keys.length;
   }
   clear(): void {
     this.rows = 0;
+    this.count = 0;
     this.keys.clear();
     this.values.clear();
   }

@@ -28,7 +28,7 @@ export class EventWriter {
   }
 
   /** Answers the marks that came of it. */
-  write(scan: SpanScan, payloads: PayloadTable, capture: Capture): number {
+  write(scan: SpanScan, payloads: PayloadTable, row: number, capture: Capture): number {
     const { events, links } = scan;
     this.marks = 0;
     if (events.kept + links.kept > 0) {
@@ -38,16 +38,16 @@ export class EventWriter {
     for (let i = 0; i < events.kept; i += 1) {
       this.event(events.starts[i] ?? 0, events.ends[i] ?? 0, payloads);
     }
-    payloads.event_time.endRow(events.kept);
-    payloads.event_name.endRow(events.kept);
-    payloads.event_attrs.endRow(events.kept);
+    payloads.event_time.endRow(row, events.kept);
+    payloads.event_name.endRow(row, events.kept);
+    payloads.event_attrs.endRow(row, events.kept);
     let kept = 0;
     for (let i = 0; i < links.kept; i += 1) {
       if (this.link(links.starts[i] ?? 0, links.ends[i] ?? 0, payloads)) kept += 1;
     }
-    payloads.link_trace_id.endRow(kept);
-    payloads.link_span_id.endRow(kept);
-    payloads.link_attrs.endRow(kept);
+    payloads.link_trace_id.endRow(row, kept);
+    payloads.link_span_id.endRow(row, kept);
+    payloads.link_attrs.endRow(row, kept);
     if (events.kept + links.kept > 0) this.marks |= this.json.marks;
     return this.marks;
   }

@@ -12,6 +12,8 @@ export interface Column {
   readonly type: string;
   /** Bytes the data would take about; exact enough to size a block at once. */
   heldBytes(): number;
+  /** Appends what a row has that was left out, until there are `rows`. */
+  fill(rows: number): void;
   /** Remembers the present length; `rollback` returns to it, forgetting what came after. */
   mark(): void;
   rollback(): void;

@@ -117,7 +117,7 @@ export class SpanWriter {
     this.slots.reset();
     this.attributes.capture = context.capture;
     this.attributes.marks = 0;
-    this.attributes.write(scan, payloads);
+    this.attributes.write(scan, payloads, payloads.rows);
     this.marks |= this.attributes.marks;
     this.writePayload(payloads, scope, context);
     this.writeSpan(day.spans, resource, scope, context);
@@ -165,11 +165,12 @@ export class SpanWriter {
   private writePayload(payloads: PayloadTable, scope: Scope, context: RequestContext): void {
     const { scan, wire } = this;
     const { view } = wire;
-    payloads.rows += 1;
-    payloads.tenant_id.push1(context.tenantNum);
-    payloads.retention.push(context.payloadRetentionClass);
-    payloads.minute.push1(this.hours.bucket(60));
-    payloads.received.pushNumber(context.receivedMs);
+    const row = payloads.rows;
+    payloads.rows = row + 1;
+    payloads.tenant_id.set1(row, context.tenantNum);
+    payloads.retention.set(row, context.payloadRetentionClass);
+    payloads.minute.set1(row, this.hours.bucket(60));
+    payloads.received.setNumber(row, context.receivedMs);
     const trace = scan.traceId;
     payloads.trace_id.push4(
       view.getUint32(trace, true),
@@ -183,13 +184,13 @@ export class SpanWriter {
     );
     this.text(payloads.trace_state, scan.traceState, scan.traceStateLength, limits.idBytes);
     this.text(payloads.status_message, scan.message, scan.messageLength, limits.messageBytes);
-    payloads.scope_name.push(scope.name);
-    payloads.scope_version.push(scope.version);
-    this.marks |= this.events.write(scan, payloads, context.capture);
+    payloads.scope_name.set(row, scope.name);
+    payloads.scope_version.set(row, scope.version);
+    this.marks |= this.events.write(scan, payloads, row, context.capture);
     const { attributes, events, links } = scan;
-    payloads.dropped_attributes.push1(scan.droppedAttributes + attributes.dropped());
-    payloads.dropped_events.push1(scan.droppedEvents + events.dropped());
-    payloads.dropped_links.push1(scan.droppedLinks + links.dropped());
+    payloads.dropped_attributes.set1(row, scan.droppedAttributes + attributes.dropped());
+    payloads.dropped_events.set1(row, scan.droppedEvents + events.dropped());
+    payloads.dropped_links.set1(row, scan.droppedLinks + links.dropped());
     if (attributes.dropped() + events.dropped() + links.dropped() > 0) {
       this.marks |= limits.marks.truncated;
     }
@@ -209,11 +210,12 @@ export class SpanWriter {
     facts.service = resource.service;
     facts.engine = scope.engine === "" ? resource.engine : scope.engine;
     normalize(this.slots, facts, this.strings, normal);
-    spans.rows += 1;
-    spans.tenant_id.push1(context.tenantNum);
-    spans.retention.push(context.retentionClass);
+    const row = spans.rows;
+    spans.rows = row + 1;
+    spans.tenant_id.set1(row, context.tenantNum);
+    spans.retention.set(row, context.retentionClass);
     spans.start.push2(scan.startLo, scan.startHi);
-    spans.received.pushNumber(context.receivedMs);
+    spans.received.setNumber(row, context.receivedMs);
     const trace = scan.traceId;
     spans.trace_id.push4(
       view.getUint32(trace, true),
@@ -223,14 +225,14 @@ export class SpanWriter {
     );
     spans.span_id.push2(view.getUint32(scan.spanId, true), view.getUint32(scan.spanId + 4, true));
     this.parent(spans);
-    spans.name.push(facts.name);
-    spans.kind.push(scan.kind <= 5 ? scan.kind : 0);
-    spans.status.push(scan.status <= 2 ? scan.status : 0);
+    spans.name.set(row, facts.name);
+    spans.kind.set(row, scan.kind <= 5 ? scan.kind : 0);
+    spans.status.set(row, scan.status <= 2 ? scan.status : 0);
     spans.duration_ns.push2(this.durationLo, this.durationHi);
-    this.normalized(spans, resource);
-    this.gpus(spans, resource);
-    pushResource(spans, resource);
-    spans.marks.push(this.marks);
+    this.normalized(spans, row, resource);
+    this.gpus(spans, row, resource);
+    writeResource(spans, row, resource);
+    spans.marks.set(row, this.marks);
   }
 
   private parent(spans: SpanTable): void {
@@ -248,38 +250,39 @@ export class SpanWriter {
     spans.parent_span_id.push2(0, 0);
   }
 
-  private normalized(spans: SpanTable, resource: Resource): void {
+  private normalized(spans: SpanTable, row: number, resource: Resource): void {
     const { normal } = this;
     const ownModel = normal.model !== 0;
     // An instance serves its model in calls, not in its start-up or its tool spans.
     const instanceModel = !ownModel && resource.model !== 0 && normal.operation !== 0;
     if (instanceModel) normal.model = resource.model;
-    spans.error_type.push(normal.errorType);
-    spans.operation.push(normal.operation);
-    spans.model.push(normal.model);
-    spans.model_source.push(
+    spans.error_type.set(row, normal.errorType);
+    spans.operation.set(row, normal.operation);
+    spans.model.set(row, normal.model);
+    spans.model_source.set(
+      row,
       ownModel ? modelSources.span : instanceModel ? modelSources.instance : modelSources.none,
     );
-    spans.provider.push(normal.provider);
-    spans.engine.push(normal.engine);
-    spans.ttft_ns.push(normal.ttftNs);
-    spans.ttft_basis.push(normal.ttftBasis);
-    spans.itl_ns.push(normal.itlNs);
-    spans.queue_ns.push(normal.queueNs);
-    spans.prefill_ns.push(normal.prefillNs);
-    spans.decode_ns.push(normal.decodeNs);
-    spans.kv_transfer_ns.push(normal.kvTransferNs);
-    spans.input_tokens.push(normal.inputTokens);
-    spans.output_tokens.push(normal.outputTokens);
-    spans.cached_tokens.push(normal.cachedTokens);
-    spans.reasoning_tokens.push(normal.reasoningTokens);
-    spans.finish_reason.push(normal.finish);
+    spans.provider.set(row, normal.provider);
+    spans.engine.set(row, normal.engine);
+    spans.ttft_ns.set(row, normal.ttftNs);
+    spans.ttft_basis.set(row, normal.ttftBasis);
+    spans.itl_ns.set(row, normal.itlNs);
+    spans.queue_ns.set(row, normal.queueNs);
+    spans.prefill_ns.set(row, normal.prefillNs);
+    spans.decode_ns.set(row, normal.decodeNs);
+    spans.kv_transfer_ns.set(row, normal.kvTransferNs);
+    spans.input_tokens.set(row, normal.inputTokens);
+    spans.output_tokens.set(row, normal.outputTokens);
+    spans.cached_tokens.set(row, normal.cachedTokens);
+    spans.reasoning_tokens.set(row, normal.reasoningTokens);
+    spans.finish_reason.set(row, normal.finish);
     this.slotText(spans.session, normal.session);
     this.slotText(spans.user, normal.user);
   }
 
   /** The devices that the sender itself names; who really ran it is for attribution to say. */
-  private gpus(spans: SpanTable, resource: Resource): void {
+  private gpus(spans: SpanTable, row: number, resource: Resource): void {
     const { ordinals } = this.slots;
     const named = this.normal.gpuUuid;
     let devices = 0;
@@ -297,10 +300,13 @@ export class SpanWriter {
       devices += 1;
       spans.gpu_devices.items.push(named);
     }
-    spans.gpu_ordinals.endRow(kept);
-    spans.gpu_devices.endRow(devices);
+    spans.gpu_ordinals.endRow(row, kept);
+    spans.gpu_devices.endRow(row, devices);
     const level = this.normal.gpuLevel;
-    spans.gpu_level.push(level !== 0 || devices === 0 ? level : this.strings.constant("exact.sdk"));
+    spans.gpu_level.set(
+      row,
+      level !== 0 || devices === 0 ? level : this.strings.constant("exact.sdk"),
+    );
   }
 
   private addFacets(day: SpanDay, resource: Resource, context: RequestContext): void {
@@ -370,16 +376,16 @@ export class SpanWriter {
   }
 }
 
-function pushResource(spans: SpanTable, resource: Resource): void {
-  spans.service.push(resource.service);
-  spans.instance.push(resource.instance);
-  spans.environment.push(resource.environment);
-  spans.namespace.push(resource.namespace);
-  spans.pod_uid.push(resource.podUid);
-  spans.pod.push(resource.pod);
-  spans.node.push(resource.node);
-  spans.container.push(resource.container);
-  spans.resource_fp.push2(resource.fpLo, resource.fpHi);
+function writeResource(spans: SpanTable, row: number, resource: Resource): void {
+  spans.service.set(row, resource.service);
+  spans.instance.set(row, resource.instance);
+  spans.environment.set(row, resource.environment);
+  spans.namespace.set(row, resource.namespace);
+  spans.pod_uid.set(row, resource.podUid);
+  spans.pod.set(row, resource.pod);
+  spans.node.set(row, resource.node);
+  spans.container.set(row, resource.container);
+  spans.resource_fp.set2(row, resource.fpLo, resource.fpHi);
 }
 
 function isZero(bytes: Uint8Array, offset: number, length: number): boolean {

@@ -24,7 +24,8 @@ export class Strings {
   clean = new Uint32Array(0);
   /** Number of times that strings were renumbered. */
   generation = 0;
-  private next = new Uint32Array(0);
+  /** The key that came after each key last time. */
+  next = new Uint32Array(0);
   private nextName = new Uint32Array(0);
   private hashes = new Int32Array(0);
   private slots = new Int32Array(0);
