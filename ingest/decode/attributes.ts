@@ -120,7 +120,7 @@ export class AttributeWriter {
     return true;
   }
 
-  /** A varint of at most 35 bits that ends where it should. */
+  /** A varint of at most 56 bits that ends where it should. */
   private shortInt(
     start: number,
     end: number,
@@ -129,19 +129,23 @@ export class AttributeWriter {
     payload: PayloadTable,
   ): boolean {
     const { bytes } = this.wire;
+    if (end - start > 8 || start === end) return false;
     const last = end - 1;
-    if (last - start > 4 || (bytes[last] ?? 0x80) >= 0x80) return false;
-    let lo = 0;
-    let shift = 0;
+    // Two halves of four bytes: 28 bits each.
+    let low = 0;
+    let high = 0;
     for (let at = start; at < last; at += 1) {
       const byte = bytes[at] ?? 0;
       if (byte < 0x80) return false;
-      lo |= (byte & 0x7f) << shift;
-      shift += 7;
+      if (at - start < 4) low |= (byte & 0x7f) << ((at - start) * 7);
+      else high |= (byte & 0x7f) << ((at - start - 4) * 7);
     }
-    const top = bytes[last] ?? 0;
-    lo = (lo | (top << shift)) >>> 0;
-    const hi = shift === 28 ? top >>> 4 : 0;
+    const top = bytes[last] ?? 0x80;
+    if (top >= 0x80) return false;
+    if (last - start < 4) low |= top << ((last - start) * 7);
+    else high |= top << ((last - start - 4) * 7);
+    const lo = (low | (high << 28)) >>> 0;
+    const hi = high >>> 4;
     payload.attrs_int.keys.push(key);
     payload.attrs_int.values.push2(lo, hi);
     if (alias >= 0) this.meanings.int(alias, hi * 2 ** 32 + lo);
