@@ -91,7 +91,7 @@ test("the token sums equal the engine's Prometheus counters", async () => {
 async function allCalls() {
   const deadline = Date.now() + 60_000;
   for (;;) {
-    const { items } = await api.traces({ engine: "vllm", limit: "200" });
+    const { items } = await api.traces({ engine: "vllm", calls: "true", limit: "200" });
     const whole = items.filter((item) => item.spanCount >= 2);
     if (whole.length >= callCount || Date.now() > deadline) return whole;
     await sleep(500);
@@ -105,6 +105,8 @@ function startEngine(port: number): ChildProcess {
     "load-format": "dummy",
     dtype: "float32",
     "max-model-len": "256",
+    // Fewer at once than callers, so that some wait.
+    "max-num-seqs": "8",
     host: "127.0.0.1",
     port: String(port),
     "otlp-traces-endpoint": `grpc://${axonize.otlpGrpc}`,
