@@ -93,14 +93,21 @@ async function portOwner(port: number): Promise<{ pid: number; name: string } | 
     }
     for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
       if (await holds(pid, inodes)) {
-        const name = (await readFile(`/proc/${pid}/comm`, "utf8")).trim();
-        return { pid: Number(pid), name };
+        return { pid: Number(pid), name: await commandOf(pid) };
       }
     }
   } catch {
     return undefined; // /proc is closed to us or in motion; the name is a courtesy
   }
   return undefined;
+}
+
+/** The command line, because a process's short name may be its main thread's ("MainThread"). */
+async function commandOf(pid: string): Promise<string> {
+  const command = (await readFile(`/proc/${pid}/cmdline`, "utf8")).replaceAll("\0", " ").trim();
+  return command === ""
+    ? (await readFile(`/proc/${pid}/comm`, "utf8")).trim()
+    : command.slice(0, 80);
 }
 
 async function holds(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {

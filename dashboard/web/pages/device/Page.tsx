@@ -1,6 +1,7 @@
 /**
  * One device: what it did over the range, on one axis with a shared crosshair, and who had it.
  */
+import { deviceName, requestsFilter } from "../../data/device.ts";
 import { Link, useParams } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { Gpu, GpuMetrics } from "@axonize/core/contract/gpu";
@@ -76,8 +77,7 @@ function Header({ gpu }: { readonly gpu: Gpu }): ReactNode {
       <div className={styles.identity}>
         <div className={styles.titleRow}>
           <h1 className={styles.title}>
-            {gpu.node === "" ? "this host" : gpu.node} / GPU
-            {gpu.index === null ? "" : `-${gpu.index}`}
+            {gpu.node === "" ? "this host" : gpu.node} / {deviceName(gpu)}
           </h1>
           <Chip>{gpu.name}</Chip>
           {gpu.migProfile === "" ? null : <Chip>slice {gpu.migProfile}</Chip>}
@@ -246,7 +246,7 @@ function Side({
       <Link
         className={styles.action}
         to="/requests"
-        search={carry(url, { filter: `gpu:${gpu.uuid}` })}
+        search={carry(url, { filter: requestsFilter(gpu) })}
       >
         Requests on this GPU
       </Link>

@@ -1,6 +1,7 @@
 /**
  * The chosen device: its last readings as lines, its slices and holders, its events.
  */
+import { deviceName, requestsFilter } from "../../data/device.ts";
 import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
 import type { ReactNode } from "react";
@@ -41,8 +42,7 @@ export function DevicePanel({ gpu, slices, onClose, onSelect }: DevicePanelProps
     <aside className={styles.panel} aria-label="Selected device">
       <div className={styles.head}>
         <h2 className={styles.title}>
-          {gpu.node === "" ? "this host" : gpu.node} / GPU
-          {gpu.index === null ? "" : `-${gpu.index}`}
+          {gpu.node === "" ? "this host" : gpu.node} / {deviceName(gpu)}
         </h2>
         <Chip>{shortName(gpu.name)}</Chip>
         {hot ? (
@@ -108,7 +108,7 @@ export function DevicePanel({ gpu, slices, onClose, onSelect }: DevicePanelProps
         <Link
           className={styles.action}
           to="/requests"
-          search={carry(url, { filter: `gpu:${gpu.uuid}` })}
+          search={carry(url, { filter: requestsFilter(gpu) })}
         >
           Requests on this GPU
         </Link>

@@ -2,6 +2,7 @@
  * What the request's devices did while it ran, on the waterfall's own time axis: activity, memory,
  * power and temperature, events. Where nothing is known it says why.
  */
+import { deviceName } from "../../data/device.ts";
 import { Link } from "@tanstack/react-router";
 import { useRef, type ReactNode } from "react";
 import type { TraceGpuLanes } from "@axonize/core/contract/gpu";
@@ -74,7 +75,8 @@ function LaneView(props: {
           search={carry(url)}
           className={styles.device}
         >
-          {gpu.node === "" ? "" : `${gpu.node} / `}GPU{gpu.index === null ? "" : `-${gpu.index}`}
+          {gpu.node === "" ? "" : `${gpu.node} / `}
+          {deviceName(gpu)}
         </Link>
         <Chip>{gpu.name}</Chip>
         {gpu.migProfile === "" ? null : <Chip>slice {gpu.migProfile}</Chip>}

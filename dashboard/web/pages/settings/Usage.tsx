@@ -2,6 +2,7 @@
  * What a tenant used over the last thirty days, per hour and in all.
  */
 import { useState, type ReactNode } from "react";
+import type { Usage as UsageAnswer } from "@axonize/core/contract/tenant";
 import { TimeChart } from "../../charts/time-chart/TimeChart.tsx";
 import { bytes, count, durationMs, timeMs } from "../../data/format.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
@@ -29,6 +30,7 @@ export function Usage({ tenantId }: { readonly tenantId: string }): ReactNode {
     { keep: false },
   );
   const data = usage.data;
+  const hours = data ? everyHour(data) : [];
   const gpuTime = (seconds: number | null | undefined) =>
     durationMs(typeof seconds === "number" ? seconds * 1e3 : undefined);
   const format = measure === "bytes" ? bytes : measure === "gpuSeconds" ? gpuTime : count;
@@ -56,13 +58,13 @@ export function Usage({ tenantId }: { readonly tenantId: string }): ReactNode {
           ) : (
             <TimeChart
               title="Per hour"
-              startMs={data.hours.map(({ hour }) => timeMs(hour))}
+              startMs={hours.map(({ startMs }) => startMs)}
               stepMs={3600e3}
               series={[
                 {
                   label: measures.find(({ value }) => value === measure)?.label ?? "",
                   color: (c) => c.use[4] ?? "",
-                  values: data.hours.map((hour) => hour[measure]),
+                  values: hours.map(({ figures }) => figures?.[measure] ?? 0),
                   look: "bars",
                 },
               ]}
@@ -80,4 +82,16 @@ export function Usage({ tenantId }: { readonly tenantId: string }): ReactNode {
       ) : null}
     </section>
   );
+}
+
+/** Every hour of the range: the answer leaves out those in which nothing came, the axis must not. */
+function everyHour(usage: UsageAnswer) {
+  const hourMs = 3600e3;
+  const known = new Map(usage.hours.map((hour) => [timeMs(hour.hour), hour]));
+  const first = Math.floor(timeMs(usage.from) / hourMs) * hourMs;
+  const count = Math.ceil((timeMs(usage.to) - first) / hourMs);
+  return Array.from({ length: count }, (_, at) => {
+    const startMs = first + at * hourMs;
+    return { startMs, figures: known.get(startMs) };
+  });
 }
