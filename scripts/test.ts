@@ -1,7 +1,7 @@
 /**
  * `npm test`: everything that needs no more than Node, a C compiler and Python.
  *
- * Makes sure that Chromium is there, starts the embedded stores once for all test files, runs every
+ * Makes sure that Chromium is there, builds the web app, starts the embedded stores once for all test files, runs every
  * `*.test.ts` outside the slow lanes with node:test, and prints one closing line. Arguments are
  * passed on: `npm test -- ingest/` runs the test files under a folder or matching a path.
  */
@@ -42,6 +42,9 @@ if (files.length === 0) {
 }
 
 const executable = await ensureChromium();
+// Once for all: several tests start the product, and must not build its web app beside each other.
+const built = await runCommand(nodeBinary, [join(root, "scripts/build-web.ts")]);
+if (built !== 0) process.exit(built);
 console.log(`Starting ClickHouse and PostgreSQL for ${files.length} test files …`);
 const stores = await startTestStores();
 const countsFile = process.env["AXONIZE_TEST_COUNTS"] ?? join(cacheDir, "counts-test.json");

@@ -84,7 +84,8 @@ async function start(folder: string, env: Record<string, string> = {}): Promise<
     child,
     output,
     otlpHttp: `http://${line("OTLP HTTP").replace("0.0.0.0", "127.0.0.1")}`,
-    dashboard: `http://${line("(?:Dashboard|API)")}`,
+    // Where the web app is not built, the banner names the API instead.
+    dashboard: `http://${line("(?:Dashboard|API)").replace("/api/v1", "")}`,
     stop: async (signal) => {
       const started = performance.now();
       const exited = once(child, "exit");
