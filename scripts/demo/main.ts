@@ -163,13 +163,18 @@ async function live(
   fleet.setGpuTick(liveGpuTickMs);
   const queue = createQueue(sender);
   const endMs = durationMs === undefined ? Infinity : Date.now() + durationMs;
+  const advanceTo = async (nowMs: number): Promise<void> => {
+    const { spans, points } = fleet.advance(nowMs);
+    await queue.add(spans, points);
+    await queue.drain();
+  };
   show.line("  Live from here on. Ctrl-C stops it.");
+  // What ended while the back-fill ran is sent first and does not count as the live rate.
+  await advanceTo(Date.now());
   const before = sender.sent.spans;
   const begun = performance.now();
   while (!signal.aborted && Date.now() < endMs) {
-    const { spans, points } = fleet.advance(Date.now());
-    await queue.add(spans, points);
-    await queue.drain();
+    await advanceTo(Date.now());
     const seconds = (performance.now() - begun) / 1000;
     const perSecond = (sender.sent.spans - before) / Math.max(1, seconds);
     show.progress(
