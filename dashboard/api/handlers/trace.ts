@@ -41,14 +41,26 @@ export function createTraceDetailHandlers(
   return {
     getTrace: async ({ params, query }, context) => {
       const located = await requireTrace(queries, context, params.traceId);
-      const { scope, spans } = located;
-      const head = await readHead(queries, located, params.traceId);
-      const isRows =
-        query.format === "rows" || (query.format === "auto" && head.spanCount <= limits.traceRows);
+      const { scope, spans, found } = located;
+      const inColumns = async () =>
+        await readSpanColumns(queries, scope, { ...spans, startNs: found.startNs });
+      // Beside each other: the spans need not wait for what the head says of them.
+      const [head, asked, askedColumns] = await Promise.all([
+        readHead(queries, located, params.traceId),
+        query.format === "columns"
+          ? undefined
+          : readSpanRows(queries, scope, {
+              ...spans,
+              // One more than `auto` shows as rows tells that there are too many.
+              most: query.format === "auto" ? limits.traceRows + 1 : limits.traceSpans,
+            }),
+        query.format === "columns" ? inColumns() : undefined,
+      ]);
+      const isRows = query.format === "rows" || head.spanCount <= limits.traceRows;
+      const rows = isRows ? asked : undefined;
       const seesAll = seesAllDevices(context, config.mode);
-      const [rows, columns, peers, { devices }] = await Promise.all([
-        isRows ? readSpanRows(queries, scope, spans) : undefined,
-        isRows ? undefined : readSpanColumns(queries, scope, { ...spans, startNs: head.startNs }),
+      const [columns, peers, { devices }] = await Promise.all([
+        rows === undefined ? (askedColumns ?? inColumns()) : undefined,
         peersOf(queries, scope, head),
         devicesOfTrace(queries, context, { located, head, seesAll }),
       ]);

@@ -65,16 +65,21 @@ export const spanRecordSql = `
   gpu_ordinals AS gpuOrdinals, gpu_level AS gpuLevel, marks`;
 
 /** Slowest and failed spans first where there are too many to show. */
-const mostTelling = `ORDER BY status = 2 DESC, duration_ns DESC, span_id LIMIT ${limits.traceSpans}`;
+const mostTelling = (most: number): string =>
+  `ORDER BY status = 2 DESC, duration_ns DESC, span_id LIMIT ${most}`;
 
 export async function readSpanRows(
   queries: Queries,
   scope: TenantScope,
-  spans: { where: string; params: Record<string, readonly (string | number)[]> },
+  spans: {
+    where: string;
+    params: Record<string, readonly (string | number)[]>;
+    most: number;
+  },
 ): Promise<SpanRow[]> {
   const answer = await queries.rows<SpanRecord>(
     scope,
-    `SELECT * FROM (SELECT ${spanRecordSql} FROM {{spansOfTraces}} WHERE ${spans.where} ${mostTelling})
+    `SELECT * FROM (SELECT ${spanRecordSql} FROM {{spansOfTraces}} WHERE ${spans.where} ${mostTelling(spans.most)})
      ORDER BY toInt64(startNs), spanId`,
     spans.params,
   );
@@ -156,7 +161,7 @@ export async function readSpanColumns(
          duration_ns / 1000 AS durationUs, ttft_ns / 1000 AS ttftUs, queue_ns / 1000 AS queueUs,
          prefill_ns / 1000 AS prefillUs, decode_ns / 1000 AS decodeUs,
          input_tokens AS inputTokens, output_tokens AS outputTokens, marks
-       FROM {{spansOfTraces}} WHERE ${spans.where} ${mostTelling}
+       FROM {{spansOfTraces}} WHERE ${spans.where} ${mostTelling(limits.traceSpans)}
      ) ORDER BY startUs, spanId`,
     { ...spans.params, startNs: spans.startNs },
   );
