@@ -12,6 +12,7 @@ import { AttributeWriter } from "./attributes.ts";
 import type { Batches, SpanDay } from "./batches.ts";
 import { textCut, textRepaired, type TextColumn } from "./columns.ts";
 import type { RejectReason, RequestContext } from "./decoder.ts";
+import { writeDevices } from "./devices.ts";
 import { EventWriter } from "./events.ts";
 import { bucketSeconds, facetNames, type Facets, type FacetScope } from "./facets.ts";
 import * as limits from "./limits.ts";
@@ -230,7 +231,7 @@ export class SpanWriter {
     spans.status.set(row, scan.status <= 2 ? scan.status : 0);
     spans.duration_ns.push2(this.durationLo, this.durationHi);
     this.normalized(spans, row, resource);
-    this.gpus(spans, row, resource);
+    writeDevices(spans, row, { slots: this.slots, normal, resource, strings: this.strings });
     writeResource(spans, row, resource);
     spans.marks.set(row, this.marks);
   }
@@ -279,34 +280,6 @@ export class SpanWriter {
     spans.finish_reason.set(row, normal.finish);
     this.slotText(spans.session, normal.session);
     this.slotText(spans.user, normal.user);
-  }
-
-  /** The devices that the sender itself names; who really ran it is for attribution to say. */
-  private gpus(spans: SpanTable, row: number, resource: Resource): void {
-    const { ordinals } = this.slots;
-    const named = this.normal.gpuUuid;
-    let devices = 0;
-    let kept = 0;
-    for (const ordinal of ordinals) {
-      if (!(ordinal >= 0 && ordinal <= 255)) continue;
-      kept += 1;
-      spans.gpu_ordinals.items.push(ordinal);
-      const uuid = resource.gpuUuids[ordinal];
-      if (uuid === undefined || named !== 0) continue;
-      devices += 1;
-      spans.gpu_devices.items.push(uuid);
-    }
-    if (named !== 0) {
-      devices += 1;
-      spans.gpu_devices.items.push(named);
-    }
-    spans.gpu_ordinals.endRow(row, kept);
-    spans.gpu_devices.endRow(row, devices);
-    const level = this.normal.gpuLevel;
-    spans.gpu_level.set(
-      row,
-      level !== 0 || devices === 0 ? level : this.strings.constant("exact.sdk"),
-    );
   }
 
   private addFacets(day: SpanDay, resource: Resource, context: RequestContext): void {
