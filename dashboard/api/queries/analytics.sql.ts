@@ -4,7 +4,7 @@
 import type { heatmapMetrics } from "@axonize/core/contract/analytics";
 import * as limits from "../limits.ts";
 import { bucketSql, type Sparse } from "../analytics/histogram.ts";
-import { isCallSql, isServedSql, type Condition } from "./filter.sql.ts";
+import { isCallSql, isServedSql, perTokenSql, type Condition } from "./filter.sql.ts";
 import type { Queries, TenantScope } from "./query.ts";
 
 export type HeatmapMetric = (typeof heatmapMetrics)[number];
@@ -31,9 +31,6 @@ export interface CallGroup {
 }
 
 const countsIf = (basis: Basis): string => (basis === "calls" ? isCallSql : "1");
-
-const perTokenSql = `coalesce(itl_ns, if(output_tokens > 1,
-  toUInt64(coalesce(decode_ns, if(ttft_ns <= duration_ns, duration_ns - ttft_ns, NULL)) / (output_tokens - 1)), NULL))`;
 
 const valueSql: Record<HeatmapMetric, string> = {
   duration: "duration_ns",
