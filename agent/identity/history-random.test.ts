@@ -64,6 +64,7 @@ class Node {
     return gpus.map((uuid, i) => ({
       uuid,
       index: i,
+      model: "H100",
       pciBusId: `0000000${i}`,
       minor: i,
       migEnabled: this.mig[i] === true,
@@ -253,6 +254,9 @@ function step(node: Node, model: Model, action: Op, atMs: number): Observation {
         bootId: "b",
         pid,
         startTime: p.start,
+        ownPid: pid,
+        command: "python3",
+        owner: undefined,
         containerId: undefined,
         podUid: undefined,
         resourceUuid: p.device,

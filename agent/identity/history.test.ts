@@ -23,6 +23,7 @@ function device(uuid: string, options: Partial<ObservedDevice> = {}): ObservedDe
   return {
     uuid,
     index: 0,
+    model: "H100",
     pciBusId: "00000000:10:00.0",
     minor: 0,
     migEnabled: false,
@@ -139,6 +140,9 @@ test("a lost GPU keeps its epoch and its allocation; its usages end", () => {
     bootId: "b1",
     pid: 7,
     startTime: 1,
+    ownPid: 1,
+    command: "python3",
+    owner: undefined,
     containerId: "c",
     podUid: "u",
     resourceUuid: "GPU-1",
@@ -160,6 +164,9 @@ test("a reused pid, and a process that moved to another container, are other usa
     bootId: "b1",
     pid: 7,
     startTime: 1,
+    ownPid: 1,
+    command: "python3",
+    owner: undefined,
     containerId: "c1",
     podUid: "u",
     resourceUuid: "GPU-1",
@@ -225,11 +232,7 @@ test("an agent that comes back goes on with equal tuples, flagged, and ends what
   before.observe(1000, mig(slice("MIG-1"), slice("MIG-2", "1g.10gb", 10)));
   before.observe(2000, listed(claim("a", "MIG-1"), claim("b", "MIG-2")));
   const after = new IdentityHistory();
-  after.restore({
-    placements: before.placements.allOpen(),
-    resources: before.resources.allOpen(),
-    allocations: before.allocations.allOpen(),
-  });
+  after.restore(before.open(), before.lastMs);
   after.observe(9000, mig(slice("MIG-1"), slice("MIG-2", "1g.20gb", 10)));
   assert.deepEqual(podsAt(after, 9000), ["a MIG-1"]);
   const kept = after.resources.openOf("MIG-1")?.value;

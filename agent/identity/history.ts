@@ -6,15 +6,32 @@
  * a moment never changes afterwards (only `stale`, `lost` and a uid learned later do). Time only grows: a
  * clock that jumps back is held at the last moment and counted on by 1 ms an observation.
  */
+import {
+  allocationKey,
+  bindingKey,
+  claimOf,
+  isHeldBy,
+  isSamePlace,
+  isSameResource,
+  resourceIdOf,
+  resourcesOf,
+  slotOf,
+  usageKey,
+} from "./keys.ts";
 import type {
   Allocation,
   ComputeResource,
   Conflict,
+  ContainerName,
+  Layer,
+  Layers,
   Observation,
   ObservedAllocation,
+  ObservedBinding,
   ObservedDevice,
+  ObservedUsage,
+  OrdinalBinding,
   Placement,
-  Usage,
 } from "./records.ts";
 import { createTimeline, type Interval } from "./timeline.ts";
 
@@ -26,11 +43,28 @@ const holdMs = 120_000;
 
 type Devices = Extract<Observation, { type: "devices" }>;
 
+/** An interval as it became: opened, amended, or closed (`validToMs` is set). */
+export type Change = {
+  [L in Layer]: {
+    readonly layer: L;
+    readonly key: string;
+    readonly validFromMs: number;
+    readonly validToMs: number | undefined;
+    readonly closeReason: string | undefined;
+    readonly value: Layers[L];
+  };
+}[Layer];
+
+/** What outlives the process that observed: the open intervals of each layer. */
+export type OpenIntervals = { readonly [L in Layer]: readonly Interval<Layers[L]>[] };
+
 export class IdentityHistory {
-  readonly placements = createTimeline<Placement>();
-  readonly resources = createTimeline<ComputeResource>();
-  readonly allocations = createTimeline<Allocation>();
-  readonly usages = createTimeline<Usage>();
+  readonly placements = createTimeline<Placement>(this.#recorderOf("placement"));
+  readonly resources = createTimeline<ComputeResource>(this.#recorderOf("resource"));
+  readonly allocations = createTimeline<Allocation>(this.#recorderOf("allocation"));
+  readonly usages = createTimeline<Layers["usage"]>(this.#recorderOf("usage"));
+  readonly ordinals = createTimeline<OrdinalBinding>(this.#recorderOf("ordinal"));
+  #changes: Change[] = [];
   #lastMs = 0;
   #staleSinceMs: number | undefined;
 
@@ -54,51 +88,77 @@ export class IdentityHistory {
       case "usages":
         this.#observeUsages(at, observation.usages);
         break;
+      case "ordinals":
+        this.#observeOrdinals(at, observation.bindings);
+        break;
     }
     return conflicts;
   }
 
+  /** What changed since the last call, in order. */
+  takeChanges(): readonly Change[] {
+    const taken = this.#changes;
+    this.#changes = [];
+    return taken;
+  }
+
+  /** All open intervals as changes, for a server that may have missed some. */
+  openAsChanges(): readonly Change[] {
+    return [
+      ...this.placements.allOpen().map((interval) => changeOf("placement", interval)),
+      ...this.resources.allOpen().map((interval) => changeOf("resource", interval)),
+      ...this.allocations.allOpen().map((interval) => changeOf("allocation", interval)),
+      ...this.usages.allOpen().map((interval) => changeOf("usage", interval)),
+      ...this.ordinals.allOpen().map((interval) => changeOf("ordinal", interval)),
+    ];
+  }
+
+  open(): OpenIntervals {
+    return {
+      placement: this.placements.allOpen(),
+      resource: this.resources.allOpen(),
+      allocation: this.allocations.allOpen(),
+      usage: this.usages.allOpen(),
+      ordinal: this.ordinals.allOpen(),
+    };
+  }
+
+  /** The moment of the newest observation. */
+  get lastMs(): number {
+    return this.#lastMs;
+  }
+
   /**
-   * Goes on from the open intervals of an earlier run. The next devices observation decides: an equal
-   * tuple under the same boot and driver goes on, flagged `gap`; anything else ends.
+   * Goes on from the open intervals of an earlier run, which had observed until `lastMs`. The next devices
+   * observation decides: an equal tuple under the same boot and driver goes on, flagged `gap`; anything
+   * else ends. Usages and bindings go on where the very same process still computes.
    */
-  restore(open: {
-    placements: Iterable<Interval<Placement>>;
-    resources: Iterable<Interval<ComputeResource>>;
-    allocations: Iterable<Interval<Allocation>>;
-  }): void {
-    for (const interval of open.placements) this.placements.restore(interval);
-    for (const interval of open.resources) {
+  restore(open: OpenIntervals, lastMs: number): void {
+    for (const interval of open.placement) this.placements.restore(interval);
+    for (const interval of open.resource) {
       this.resources.restore({ ...interval, value: { ...interval.value, gap: true } });
     }
-    for (const interval of open.allocations) {
+    for (const interval of open.allocation) {
       this.allocations.restore({ ...interval, value: { ...interval.value, stale: true } });
     }
-    for (const each of [this.placements, this.resources, this.allocations]) {
-      for (const { validFromMs } of each.allOpen()) {
-        this.#lastMs = Math.max(this.#lastMs, validFromMs);
-      }
+    for (const interval of open.usage) this.usages.restore(interval);
+    for (const interval of open.ordinal) this.ordinals.restore(interval);
+    this.#lastMs = Math.max(this.#lastMs, lastMs);
+    for (const { validFromMs } of this.openAsChanges()) {
+      this.#lastMs = Math.max(this.#lastMs, validFromMs);
     }
   }
 
   /** Everything that was allocated to a container at t. */
-  allocatedAt(
-    container: { namespace: string; pod: string; container: string },
-    atMs: number,
-  ): Allocation[] {
+  allocatedAt(container: ContainerName, atMs: number): Allocation[] {
     return this.allocations
       .allAt(atMs)
       .map(({ value }) => value)
-      .filter(
-        (a) =>
-          a.namespace === container.namespace &&
-          a.pod === container.pod &&
-          a.container === container.container,
-      );
+      .filter((allocation) => isHeldBy(allocation, container));
   }
 
   prune(beforeMs: number): number {
-    return [this.placements, this.resources, this.allocations, this.usages]
+    return [this.placements, this.resources, this.allocations, this.usages, this.ordinals]
       .map((timeline) => timeline.prune(beforeMs))
       .reduce((sum, count) => sum + count, 0);
   }
@@ -121,6 +181,7 @@ export class IdentityHistory {
       pciBusId: device.pciBusId,
       minor: device.minor,
       index: device.index,
+      model: device.model,
       lost: device.lost,
     };
     const moved = before !== undefined && !isSamePlace(before, placement);
@@ -178,6 +239,9 @@ export class IdentityHistory {
       });
     }
     this.#endUsages(resource.uuid, at, reason);
+    for (const { key, value } of this.ordinals.allOpen()) {
+      if (value.resourceUuids.includes(resource.uuid)) this.ordinals.close(key, at, reason);
+    }
     this.resources.close(resource.uuid, at, reason);
   }
 
@@ -205,7 +269,7 @@ export class IdentityHistory {
     this.#staleSinceMs = undefined;
     const wanted = new Map<string, ObservedAllocation>();
     // One device is listed once per NUMA node; the key makes it one.
-    for (const each of observed) if (!each.podEnded) wanted.set(keyOf(each), each);
+    for (const each of observed) if (!each.podEnded) wanted.set(allocationKey(each), each);
     for (const { key, value } of this.allocations.allOpen()) {
       const now = wanted.get(key);
       const otherPod =
@@ -240,7 +304,7 @@ export class IdentityHistory {
       container,
       podUid,
       resourceName,
-      resourceId: `${resource.uuid}@${resource.epochMs}`,
+      resourceId: resourceIdOf(resource),
       resourceUuid: resource.uuid,
       replica,
       stale: false,
@@ -265,67 +329,66 @@ export class IdentityHistory {
     return disputed;
   }
 
-  #observeUsages(at: number, observed: readonly Omit<Usage, "resourceId">[]): void {
+  #observeUsages(at: number, observed: readonly ObservedUsage[]): void {
     const wanted = new Map(observed.map((usage) => [usageKey(usage), usage]));
     for (const { key, value } of this.usages.allOpen()) {
       const now = wanted.get(key);
       // An exec into another cgroup is another container's work.
       if (now === undefined || now.containerId !== value.containerId) {
         this.usages.close(key, at, "no_longer_listed");
+      } else {
+        this.usages.amend(key, {
+          ...value,
+          owner: now.owner ?? value.owner,
+          podUid: now.podUid ?? value.podUid,
+        });
       }
     }
     for (const [key, usage] of wanted) {
       const resource = this.resources.openOf(usage.resourceUuid)?.value;
       if (!resource || resource.lost || this.usages.openOf(key)) continue;
-      this.usages.open(key, { ...usage, resourceId: `${resource.uuid}@${resource.epochMs}` }, at);
+      this.usages.open(key, { ...usage, resourceId: resourceIdOf(resource) }, at);
     }
+  }
+
+  /**
+   * Late evidence speaks for the whole of an open interval: what a process means by a number does not
+   * change. What a container's processes mean, and which set a process has, does; there it begins anew.
+   */
+  #observeOrdinals(at: number, observed: readonly ObservedBinding[]): void {
+    const wanted = new Map<string, OrdinalBinding>();
+    for (const each of observed) {
+      const resources = each.resourceUuids.map((uuid) => this.resources.openOf(uuid)?.value);
+      const resourceIds = resources.flatMap((r) => (r === undefined ? [] : [resourceIdOf(r)]));
+      // A device that went away in between: the next round says what holds then.
+      if (resourceIds.length < each.resourceUuids.length) continue;
+      wanted.set(bindingKey(each), { ...each, resourceIds });
+    }
+    for (const { key, value } of this.ordinals.allOpen()) {
+      const now = wanted.get(key);
+      if (now === undefined) this.ordinals.close(key, at, "ended");
+      else if (isOtherMeaning(value, now)) this.ordinals.close(key, at, "changed");
+      else this.ordinals.amend(key, now);
+    }
+    for (const [key, binding] of wanted) {
+      if (!this.ordinals.openOf(key)) this.ordinals.open(key, binding, at);
+    }
+  }
+
+  #recorderOf<L extends Layer>(layer: L): (interval: Interval<Layers[L]>) => void {
+    return (interval) => void this.#changes.push(changeOf(layer, interval));
   }
 }
 
-function isSamePlace(a: Placement, b: Placement): boolean {
-  return (
-    a.node === b.node &&
-    a.bootId === b.bootId &&
-    a.driverEpoch === b.driverEpoch &&
-    a.pciBusId === b.pciBusId &&
-    a.minor === b.minor
-  );
+function isOtherMeaning(before: OrdinalBinding, now: OrdinalBinding): boolean {
+  if (before.process && before.ordinal !== undefined) return false;
+  const wasSure = before.resourceUuids.length > 0;
+  const uuidsOf = (binding: OrdinalBinding): string => binding.resourceUuids.toSorted().join();
+  return wasSure && uuidsOf(before) !== uuidsOf(now);
 }
 
-type Tuple = Omit<ComputeResource, "epochMs">;
-
-function isSameResource(a: Tuple, b: Tuple): boolean {
-  return (
-    a.kind === b.kind &&
-    a.gpuUuid === b.gpuUuid &&
-    a.profile === b.profile &&
-    a.gpuInstanceId === b.gpuInstanceId &&
-    a.computeInstanceId === b.computeInstanceId &&
-    a.smCount === b.smCount &&
-    a.memoryMib === b.memoryMib
-  );
-}
-
-/** A partitioned GPU is no resource itself; its slices are. */
-function resourcesOf(device: ObservedDevice): Tuple[] {
-  const state = { gpuUuid: device.uuid, gap: false, lost: false };
-  if (device.migEnabled) return device.slices.map((s) => ({ ...s, ...state, kind: "mig" }));
-  const none = { gpuInstanceId: undefined, computeInstanceId: undefined };
-  const unknown = { smCount: undefined, memoryMib: undefined };
-  return [{ uuid: device.uuid, kind: "whole", profile: "", ...none, ...unknown, ...state }];
-}
-
-type Claim = Pick<Allocation, "namespace" | "pod" | "container">;
-
-function claimOf({ namespace, pod, container }: Claim): string {
-  return `${namespace}/${pod}/${container}`;
-}
-function keyOf(each: ObservedAllocation): string {
-  return `${claimOf(each)} ${each.resourceName} ${each.deviceUuid} ${each.replica ?? "-"}`;
-}
-function slotOf({ deviceUuid, replica }: ObservedAllocation): string {
-  return `${deviceUuid} ${replica ?? "-"}`;
-}
-function usageKey(usage: Omit<Usage, "resourceId">): string {
-  return `${usage.bootId} ${usage.pid} ${usage.startTime} ${usage.resourceUuid}`;
+function changeOf<L extends Layer>(layer: L, interval: Interval<Layers[L]>): Change {
+  const { key, value, validFromMs, validToMs, endReason } = interval;
+  // Safe: layer and value are of the same L, which the union has for each.
+  return { layer, key, validFromMs, validToMs, closeReason: endReason, value } as Change;
 }

@@ -5,6 +5,8 @@
  * Allocation (the kubelet's word) and usage (the driver's) are kept apart because they disagree in life.
  */
 
+import type { Level, Unsure, Warning } from "./resolve.ts";
+
 /** Layer 1: a GPU in a node, under one boot and one load of the driver. Counters grow only inside it. */
 export interface Placement {
   readonly gpuUuid: string;
@@ -15,6 +17,8 @@ export interface Placement {
   readonly pciBusId: string | undefined;
   readonly minor: number | undefined;
   readonly index: number;
+  /** The card's name as the driver has it. */
+  readonly model: string;
   readonly lost: boolean;
 }
 
@@ -57,15 +61,55 @@ export interface Usage {
   readonly pid: number;
   /** Field 22 of /proc/<pid>/stat: with the boot id it tells a reused pid apart. */
   readonly startTime: number;
+  /** The pid that the process itself sees. */
+  readonly ownPid: number;
+  /** The kernel's name of the program, at most 15 bytes; the process may choose it. */
+  readonly command: string;
   readonly containerId: string | undefined;
   readonly podUid: string | undefined;
+  /** The container's names, once a pod source or the allocation told them. */
+  readonly owner: ContainerName | undefined;
   readonly resourceId: string;
   readonly resourceUuid: string;
+}
+
+export interface ContainerName {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container: string;
+}
+
+/** Layer 3: what `cuda:N` means, for one process or for every process of a container. */
+export interface OrdinalBinding {
+  readonly owner: ContainerName | undefined;
+  readonly podUid: string | undefined;
+  readonly containerId: string | undefined;
+  /** undefined: every process of the container. */
+  readonly process:
+    | {
+        readonly bootId: string;
+        readonly pid: number;
+        readonly startTime: number;
+        readonly ownPid: number;
+      }
+    | undefined;
+  /** undefined: of a span that names no ordinal. */
+  readonly ordinal: number | undefined;
+  readonly level: Level;
+  /** Empty unless the level is exact, derived or likely. */
+  readonly resourceUuids: readonly string[];
+  /** Their ids with the epoch, in the same order. */
+  readonly resourceIds: readonly string[];
+  readonly candidates: readonly string[];
+  readonly reason: Unsure | undefined;
+  readonly warnings: readonly Warning[];
+  readonly evidence: readonly string[];
 }
 
 export interface ObservedDevice {
   readonly uuid: string;
   readonly index: number;
+  readonly model: string;
   readonly pciBusId: string | undefined;
   readonly minor: number | undefined;
   readonly migEnabled: boolean;
@@ -104,7 +148,22 @@ export type Observation =
     }
   /** The kubelet did not answer. */
   | { readonly type: "kubelet-silent" }
-  | { readonly type: "usages"; readonly usages: readonly Omit<Usage, "resourceId">[] };
+  | { readonly type: "usages"; readonly usages: readonly ObservedUsage[] }
+  /** All bindings that hold now. */
+  | { readonly type: "ordinals"; readonly bindings: readonly ObservedBinding[] };
+
+export type ObservedUsage = Omit<Usage, "resourceId">;
+export type ObservedBinding = Omit<OrdinalBinding, "resourceIds">;
+
+/** The value of each layer, as it goes to the server. */
+export interface Layers {
+  readonly placement: Placement;
+  readonly resource: ComputeResource;
+  readonly allocation: Allocation;
+  readonly usage: Usage;
+  readonly ordinal: OrdinalBinding;
+}
+export type Layer = keyof Layers;
 
 export type Conflict =
   /** Two containers claim what only one can have; neither gets it anew. */

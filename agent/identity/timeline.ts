@@ -5,6 +5,8 @@
  * overlap. Closed intervals are kept until they are pruned; nothing is ever rewritten.
  */
 
+import { isDeepStrictEqual } from "node:util";
+
 export interface Interval<T> {
   readonly key: string;
   readonly value: T;
@@ -37,7 +39,13 @@ export interface Timeline<T> {
 
 type Mutable<T> = { -readonly [K in keyof Interval<T>]: Interval<T>[K] };
 
-export function createTimeline<T>(): Timeline<T> {
+/**
+ * `onChange` hears every interval that was opened, amended or closed, at once and in order; an amendment
+ * that says nothing new is none. A restored interval is no change.
+ */
+export function createTimeline<T>(
+  onChange: (interval: Interval<T>) => void = () => undefined,
+): Timeline<T> {
   const open = new Map<string, Mutable<T>>();
   const all = new Map<string, Mutable<T>[]>();
   let size = 0;
@@ -54,7 +62,15 @@ export function createTimeline<T>(): Timeline<T> {
   return {
     open(key, value, atMs) {
       if (open.has(key)) throw new Error(`assertion failed: ${key} is open already`);
-      return add({ key, value, validFromMs: atMs, validToMs: undefined, endReason: undefined });
+      const added = add({
+        key,
+        value,
+        validFromMs: atMs,
+        validToMs: undefined,
+        endReason: undefined,
+      });
+      onChange(added);
+      return added;
     },
     close(key, atMs, reason) {
       const interval = open.get(key);
@@ -62,12 +78,15 @@ export function createTimeline<T>(): Timeline<T> {
       interval.validToMs = atMs;
       interval.endReason = reason;
       open.delete(key);
+      onChange(interval);
       return interval;
     },
     openOf: (key) => open.get(key),
     amend(key, value) {
       const interval = open.get(key);
-      if (interval) interval.value = value;
+      if (!interval || isDeepStrictEqual(interval.value, value)) return;
+      interval.value = value;
+      onChange(interval);
     },
     at: (key, atMs) => find(all.get(key) ?? [], atMs),
     allOpen: () => [...open.values()],

@@ -53,6 +53,7 @@ function historyOfNode(): IdentityHistory {
     devices: node.map((device, index) => ({
       uuid: device.uuid,
       index,
+      model: "A100",
       pciBusId: undefined,
       minor: device.minor,
       migEnabled: device.slices.length > 0,
