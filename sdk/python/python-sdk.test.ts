@@ -23,12 +23,15 @@ import { createServer } from "node:http2";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { buildFakeDriver } from "../../agent/testing/fake-driver.ts";
 
 const here = import.meta.dirname;
 const cache = join(here, "../../.cache/python");
 const scratch = mkdtempSync(join(tmpdir(), "axonize-python-"));
 const pythons = findPythons();
 const main = pythons[0];
+/** The agent's stand-in for the driver: `gpu_profiling` reads it. */
+const fakeNvml = buildFakeDriver();
 /** Where versions differ: frames, generators, contexts, object layout. */
 const versionTests = [
   "tests/test_spans.py",
@@ -84,6 +87,7 @@ function testOn(python: Python): void {
             PYTHONPATH: site,
             AXONIZE_PURE: implementation === "pure" ? "1" : "0",
             AXONIZE_EXPECT: implementation,
+            AXONIZE_TEST_FAKE_NVML: fakeNvml,
           },
         );
         const cases = readReport(report);

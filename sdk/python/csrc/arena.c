@@ -7,6 +7,7 @@
 
 #define TAG_ATTRIBUTE 0x4a
 #define TAG_EVENT 0x5a
+#define TAG_LINK 0x6a
 
 void ax_arena_init(ax_arena *arena) {
   arena->data = arena->fixed;
@@ -180,9 +181,8 @@ int ax_arena_set_bool(ax_arena *arena, const char *key, uint32_t key_size, int v
 
 int ax_arena_event(ax_arena *arena, const uint8_t *event, uint32_t size) {
   int fits = size > 1 && size <= AX_ARENA_MAX && arena->used + size <= AX_ARENA_MAX;
-  uint8_t *out = fits && arena->events < AX_EVENTS_MAX && event[0] == TAG_EVENT
-                     ? reserve(arena, size)
-                     : NULL;
+  int known = size > 0 && (event[0] == TAG_EVENT || event[0] == TAG_LINK);
+  uint8_t *out = fits && known && arena->events < AX_EVENTS_MAX ? reserve(arena, size) : NULL;
   if (!out) {
     arena->dropped_events++;
     return 0;

@@ -43,7 +43,7 @@ int ax_arena_set_bool(ax_arena *arena, const char *key, uint32_t key_size, int v
 /* A finished KeyValue, whose key is `key`. */
 int ax_arena_set_pair(ax_arena *arena, const char *key, uint32_t key_size, const uint8_t *pair,
                       uint32_t pair_size);
-/* A finished event field, tag included. 0 = dropped. */
+/* A finished event or link field (11 or 13 of Span), tag included. 0 = dropped. */
 int ax_arena_event(ax_arena *arena, const uint8_t *event, uint32_t size);
 int ax_arena_has(const ax_arena *arena, const char *key, uint32_t key_size);
 

@@ -1,12 +1,50 @@
 /* LlmSpan: token counting and what is derived from it. The arithmetic is that of _llm.py. */
 #include "span.h"
 
+#include "wire.h"
+
 static int bucket_of(int64_t gap_ns) {
   uint64_t gap_us = gap_ns > 0 ? (uint64_t)gap_ns >> 10 : 0;
   if (gap_us < 4) return (int)gap_us;
   int octave = 63 - __builtin_clzll(gap_us);
   int index = 4 * (octave - 1) + (int)(gap_us >> (octave - 2) & 3);
   return index < AX_BUCKETS ? index : AX_BUCKETS - 1;
+}
+
+#define SPARE_MAX 64 /* blocks kept for reuse: 64 x 0.7 KB */
+
+static ax_llm *spare[SPARE_MAX];
+static int spares;
+
+ax_llm *ax_llm_new(void) {
+  ax_llm *llm = spares ? spare[--spares] : PyMem_Malloc(sizeof(ax_llm));
+  if (!llm) return NULL;
+  memset(llm, 0, sizeof *llm);
+  llm->tokens_in = llm->tokens_out = -1;
+  llm->shift = 20;
+  return llm;
+}
+
+void ax_llm_free(ax_llm *llm) {
+  if (!llm) return;
+  if (spares < SPARE_MAX) spare[spares++] = llm;
+  else PyMem_Free(llm);
+}
+
+/* Counts tokens in the timeline; bins double in width when the stream outgrows them. */
+static void count_bin(ax_llm *llm, int64_t since, int64_t n) {
+  uint64_t at = since > 0 ? (uint64_t)since >> llm->shift : 0;
+  while (at >= AX_BINS) {
+    for (int i = 0; i < AX_BINS / 2; i++) {
+      uint64_t sum = (uint64_t)llm->bins[2 * i] + llm->bins[2 * i + 1];
+      llm->bins[i] = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
+    }
+    memset(llm->bins + AX_BINS / 2, 0, sizeof llm->bins / 2);
+    llm->shift++;
+    at >>= 1;
+  }
+  uint64_t sum = llm->bins[at] + (uint64_t)n;
+  llm->bins[at] = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
 }
 
 static double bucket_middle_ms(int index) {
@@ -36,6 +74,23 @@ static void default_int(ax_arena *arena, const char *key, int64_t value) {
 static void default_double(ax_arena *arena, const char *key, double value) {
   uint32_t size = (uint32_t)strlen(key);
   if (!ax_arena_has(arena, key, size)) ax_arena_set_double(arena, key, size, value);
+}
+
+static void derive_timeline(const ax_llm *llm, ax_arena *arena) {
+  static const char key[] = "axonize.llm.timeline.tokens";
+  uint8_t list[AX_BINS * 8], value[AX_BINS * 8 + 4], *at = list, *out = value;
+  if (ax_arena_has(arena, key, sizeof key - 1)) return;
+  int bins = AX_BINS;
+  while (bins > 1 && !llm->bins[bins - 1]) bins--;
+  for (int i = 0; i < bins; i++) {
+    *at++ = 0x0a;
+    *at++ = (uint8_t)(1 + ax_varint_size(llm->bins[i]));
+    *at++ = 0x18;
+    at = ax_put_varint(at, llm->bins[i]);
+  }
+  out = ax_put_field(out, 0x2a, list, (uint32_t)(at - list));
+  ax_arena_set(arena, key, sizeof key - 1, value, (uint32_t)(out - value));
+  default_double(arena, "axonize.llm.timeline.bin_ms", (double)((uint64_t)1 << llm->shift) / 1e6);
 }
 
 void ax_llm_derive(ax_span *span) {
@@ -68,6 +123,7 @@ void ax_llm_derive(ax_span *span) {
   if (gaps > 0) {
     default_double(arena, "axonize.llm.itl_p50_ms", percentile_ms(llm, gaps, 0.5));
     default_double(arena, "axonize.llm.itl_p99_ms", percentile_ms(llm, gaps, 0.99));
+    derive_timeline(llm, arena);
   }
 }
 
@@ -99,10 +155,12 @@ static PyObject *record_token(ax_span *self, PyObject *const *args, Py_ssize_t g
     int64_t now = ax_monotonic();
     if (llm->recorded == 0) {
       llm->first = now;
+      count_bin(llm, 0, n);
     } else {
       uint32_t *bucket = &llm->buckets[bucket_of(n == 1 ? now - llm->last : (now - llm->last) / n)];
       uint64_t sum = (uint64_t)*bucket + (uint64_t)n;
       *bucket = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
+      count_bin(llm, now - llm->first, n);
     }
     llm->last = now;
     if (llm->recorded < (int64_t)1 << 62) llm->recorded += n;

@@ -42,6 +42,12 @@ static void add_gpu(ax_span *self, PyObject *device) {
   if (ordinal >= 0 && ordinal < 64) self->gpus |= (uint64_t)1 << ordinal;
 }
 
+/* A finished event or link field: for the OpenTelemetry bridge, which brings times of its own. */
+static PyObject *add_encoded(ax_span *self, PyObject *encoded) {
+  if (self->state != AX_ENDED) ax_span_event(self, encoded);
+  Py_RETURN_NONE;
+}
+
 static PyObject *set_gpus(ax_span *self, PyObject *const *args, Py_ssize_t count,
                           PyObject *keywords) {
   static const char *const names[] = {"devices"};
@@ -50,6 +56,7 @@ static PyObject *set_gpus(ax_span *self, PyObject *const *args, Py_ssize_t count
   if (self->state == AX_ENDED) Py_RETURN_NONE;
   if (PyUnicode_Check(devices) || PyLong_Check(devices)) {
     add_gpu(self, devices);
+    if (self->gpus) ax_gpus_used();
     Py_RETURN_NONE;
   }
   PyObject *list = PySequence_List(devices);
@@ -58,6 +65,7 @@ static PyObject *set_gpus(ax_span *self, PyObject *const *args, Py_ssize_t count
   }
   if (!list) PyErr_Clear();
   Py_XDECREF(list);
+  if (self->gpus) ax_gpus_used();
   Py_RETURN_NONE;
 }
 
@@ -112,8 +120,9 @@ static PyObject *add_event(ax_span *self, PyObject *const *args, Py_ssize_t coun
 PyMethodDef ax_span_methods[] = {
     {"__enter__", AX_METHOD(ax_span_enter), METH_NOARGS, NULL},
     {"__exit__", AX_METHOD(ax_span_exit), METH_FASTCALL, NULL},
-    {"_begin", AX_METHOD(ax_begin_method), METH_NOARGS, NULL},
+    {"_begin", AX_METHOD(ax_begin_method), METH_FASTCALL, NULL},
     {"_finish", AX_METHOD(ax_finish_method), METH_FASTCALL, NULL},
+    {"_add", AX_METHOD(add_encoded), METH_O, NULL},
     {"set_attribute", AX_METHOD(set_attribute), AX_FAST,
      "Sets one attribute; a second value for a key replaces the first. None is ignored."},
     {"set_gpus", AX_METHOD(set_gpus), AX_FAST,

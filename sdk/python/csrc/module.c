@@ -98,12 +98,18 @@ static PyObject *disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused
   Py_RETURN_NONE;
 }
 
+static PyObject *watch_gpus(PyObject *Py_UNUSED(module), PyObject *hook) {
+  ax.marking = hook != Py_None;
+  Py_XSETREF(ax.gpu_hook, ax.marking ? Py_NewRef(hook) : NULL);
+  Py_RETURN_NONE;
+}
+
 static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *args) {
   unsigned long long spans_max, bytes_max;
   if (!PyArg_ParseTuple(args, "KK", &spans_max, &bytes_max)) return NULL;
   refresh_offset();
   uint64_t pending = ax.ring.data ? ax_ring_pending(&ax.ring) : 0, count = 0;
-  if (!pending || ax.draining) return Py_BuildValue("y#K", "", (Py_ssize_t)0, 0ull);
+  if (!pending || ax.draining) return Py_BuildValue("y#Ky#", "", (Py_ssize_t)0, 0ull, "", (Py_ssize_t)0);
   uint64_t used = atomic_load(&ax.ring.head) - atomic_load(&ax.ring.tail);
   if (bytes_max > 64u << 20) bytes_max = 64u << 20;
   if (spans_max > 1u << 30) spans_max = 1u << 30;
@@ -119,13 +125,26 @@ static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *args) {
   if (!out) return NULL;
   uint8_t *bytes = (uint8_t *)PyBytes_AS_STRING(out);
   size_t size;
+  uint64_t marks_max = spans_max < pending ? spans_max : pending, marked = 0;
+  PyObject *marks = PyBytes_FromStringAndSize(NULL, ax.marking ? (Py_ssize_t)(marks_max * sizeof(ax_mark)) : 0);
+  if (!marks) {
+    Py_DECREF(out);
+    return NULL;
+  }
+  ax_mark *places = ax.marking ? (ax_mark *)PyBytes_AS_STRING(marks) : NULL;
   ax.draining = 1;
   Py_BEGIN_ALLOW_THREADS;
-  size = ax_ring_drain(&ax.ring, bytes, (size_t)capacity, spans_max, &count);
+  /* No more than is pending now: another thread may add while the lock is away. */
+  size = ax_ring_drain(&ax.ring, bytes, (size_t)capacity, marks_max, &count, places, &marked);
   Py_END_ALLOW_THREADS;
   ax.draining = 0;
-  if (_PyBytes_Resize(&out, (Py_ssize_t)size) < 0) return NULL;
-  return Py_BuildValue("NK", out, (unsigned long long)count);
+  if (_PyBytes_Resize(&out, (Py_ssize_t)size) < 0 ||
+      (places && _PyBytes_Resize(&marks, (Py_ssize_t)(marked * sizeof(ax_mark))) < 0)) {
+    Py_XDECREF(out);
+    Py_XDECREF(marks);
+    return NULL;
+  }
+  return Py_BuildValue("NKN", out, (unsigned long long)count, marks);
 }
 
 static PyObject *stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
@@ -154,7 +173,9 @@ static PyMethodDef functions[] = {
      "llm_span(name, *, model=None, parent=None, kind=1, **attributes)\n\nA span of one model call."},
     {"enable", enable, METH_VARARGS, "enable(bytes_max, wake_at, wake)"},
     {"disable", disable, METH_NOARGS, "Stops queueing; what is queued can still be drained."},
-    {"drain", drain, METH_VARARGS, "drain(spans_max, bytes_max) -> (bytes, count)"},
+    {"drain", drain, METH_VARARGS, "drain(spans_max, bytes_max) -> (bytes, count, marks)"},
+    {"watch_gpus", watch_gpus, METH_O,
+     "Marks spans that name devices in what drain returns; calls once when the first one does."},
     {"stats", stats, METH_NOARGS, "Counters since the process began."},
     {"after_fork", after_fork, METH_NOARGS, "Starts a forked child afresh."},
     {NULL, NULL, 0, NULL},

@@ -5,7 +5,7 @@
 
 #include "wire.h"
 
-_Static_assert(sizeof(ax_record) == 88, "the header has no holes that would be copied uninitialised");
+_Static_assert(sizeof(ax_record) == 96, "the header has no holes that would be copied uninitialised");
 
 int ax_ring_open(ax_ring *ring, uint64_t capacity) {
   uint64_t size = AX_RING_MIN;
@@ -114,11 +114,11 @@ static uint8_t *put_span(uint8_t *out, const ax_record *record, const uint8_t *b
 }
 
 size_t ax_ring_drain(ax_ring *ring, uint8_t *out, size_t capacity, uint64_t spans_max,
-                     uint64_t *count) {
+                     uint64_t *count, ax_mark *marks, uint64_t *marked) {
   uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
   uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
   uint8_t *at = out;
-  *count = 0;
+  *count = *marked = 0;
   while (tail != head && *count < spans_max) {
     const uint8_t *place = ring->data + (tail & (ring->capacity - 1));
     uint32_t lead[2];
@@ -128,8 +128,13 @@ size_t ax_ring_drain(ax_ring *ring, uint8_t *out, size_t capacity, uint64_t span
       memcpy(&record, place, sizeof record);
       uint32_t size = span_size(&record);
       if (ax_field_size(size) > capacity - (size_t)(at - out)) break;
+      uint8_t *begin = at;
       *at++ = 0x12;
       at = ax_put_varint(at, size);
+      if (marks && record.gpus) {
+        marks[(*marked)++] = (ax_mark){(uint32_t)(begin - out), (uint32_t)(at - begin), size, 0,
+                                       record.start, record.end, record.gpus};
+      }
       at = put_span(at, &record, place + sizeof record);
       ++*count;
     }

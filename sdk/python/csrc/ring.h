@@ -18,6 +18,7 @@ typedef struct {
   uint32_t name_size, state_size, message_size, arena_size;
   uint8_t trace[16], id[8], parent[8];
   int64_t start, end; /* ns since 1970 */
+  uint64_t gpus;      /* a bit per device ordinal */
   uint32_t dropped_attributes, dropped_events;
   uint8_t kind, status, has_parent, remote;
   uint8_t reserved[4];
@@ -30,6 +31,13 @@ typedef struct {
   _Atomic uint64_t consumed; /* records */
   uint64_t produced, dropped;
 } ax_ring;
+
+/* Where an encoded span that names devices lies in what a drain wrote: the exporter adds readings. */
+typedef struct {
+  uint32_t at, lead, size, reserved; /* lead: tag and length before `size` bytes of Span */
+  int64_t start, end;
+  uint64_t gpus;
+} ax_mark;
 
 /* What no record can exceed: arena, name, tracestate, message and the header. */
 #define AX_RECORD_MAX (72 * 1024)
@@ -44,9 +52,12 @@ void ax_ring_reset(ax_ring *ring);
 int ax_ring_put(ax_ring *ring, ax_record *record, const void *name, const void *state,
                 const void *message, const void *arena);
 
-/* Encodes records, oldest first, as `spans` fields of ScopeSpans, until one does not fit. */
+/*
+ * Encodes records, oldest first, as `spans` fields of ScopeSpans, until one does not fit. Where
+ * `marks` is given it has room for `spans_max` of them; `marked` is how many were written.
+ */
 size_t ax_ring_drain(ax_ring *ring, uint8_t *out, size_t capacity, uint64_t spans_max,
-                     uint64_t *count);
+                     uint64_t *count, ax_mark *marks, uint64_t *marked);
 
 static inline uint64_t ax_ring_pending(ax_ring *ring) {
   return ring->produced - atomic_load_explicit(&ring->consumed, memory_order_relaxed);

@@ -185,6 +185,7 @@ static void record(ax_span *span) {
       .end = span->end + ax.offset,
       .dropped_attributes = span->arena.dropped_attributes,
       .dropped_events = span->arena.dropped_events,
+      .gpus = span->gpus,
       .kind = span->kind,
       .status = span->status,
       .has_parent = span->has_parent,
@@ -246,9 +247,21 @@ static void derive_gpus(ax_span *span) {
   ax_arena_set(&span->arena, key, sizeof key - 1, value, 1 + length + size);
 }
 
-void ax_span_finish(ax_span *span, PyObject *error) {
+/* Readings of devices begin with the first span that names one. */
+void ax_gpus_used(void) {
+  PyObject *hook = ax.gpu_hook;
+  if (!hook || !ax.enabled) return;
+  ax.gpu_hook = NULL;
+  PyObject *done = PyObject_CallNoArgs(hook);
+  if (!done) PyErr_Clear();
+  Py_XDECREF(done);
+  Py_DECREF(hook);
+}
+
+void ax_span_finish(ax_span *span, PyObject *error, int64_t end) {
   if (span->state != AX_OPEN) return;
-  span->end = ax_monotonic();
+  span->end = end ? end : ax_monotonic();
+  if (span->end < span->start) span->end = span->start;
   span->state = AX_CLOSING;
   if (error && error != Py_None && PyObject_TypeCheck(error, (PyTypeObject *)PyExc_Exception)) {
     take_error(span, error);

@@ -14,10 +14,12 @@
 #include "ring.h"
 
 #define AX_BUCKETS 104
+#define AX_BINS 64
 
 typedef struct {
   int64_t first, last, recorded, tokens_in, tokens_out; /* counts: -1 = not given */
-  uint32_t buckets[AX_BUCKETS];
+  uint32_t shift, reserved; /* a bin of the timeline is 2^shift ns */
+  uint32_t buckets[AX_BUCKETS], bins[AX_BINS];
 } ax_llm;
 
 /* CLOSING: ending, while hooks still add to it. */
@@ -38,9 +40,9 @@ typedef struct {
   /* Hooks into the package's Python half, set by connect(). */
   PyObject *current, *context_type, *key_value, *event, *exception_event, *exception_message,
       *type_name, *enter, *leave, *counted, *count;
-  PyObject *wake;
+  PyObject *wake, *gpu_hook; /* gpu_hook: called by the first span that names a device */
   ax_ring ring;
-  int enabled, need_start, draining;
+  int enabled, need_start, draining, marking;
   uint64_t wake_at, generation, truncated;
   int64_t offset; /* realtime - monotonic */
   uint64_t random[4];
@@ -66,13 +68,16 @@ int ax_arguments(const char *function, const char *const *names, int required, i
 /* Hot-path parts that both files of the type use. */
 void ax_span_set(ax_span *span, PyObject *key, PyObject *value);
 void ax_span_event(ax_span *span, PyObject *encoded);
-void ax_span_finish(ax_span *span, PyObject *error);
+void ax_span_finish(ax_span *span, PyObject *error, int64_t end); /* end: monotonic, 0 = now */
+void ax_gpus_used(void);
 /* Takes ids and the start time. Returns what was current before, a new reference or NULL. */
 PyObject *ax_span_begin(ax_span *span);
 void ax_llm_derive(ax_span *span);
+ax_llm *ax_llm_new(void);
+void ax_llm_free(ax_llm *llm);
 PyObject *ax_span_enter(ax_span *self, PyObject *unused);
 PyObject *ax_span_exit(ax_span *self, PyObject *const *args, Py_ssize_t count);
-PyObject *ax_begin_method(ax_span *self, PyObject *unused);
+PyObject *ax_begin_method(ax_span *self, PyObject *const *args, Py_ssize_t count);
 PyObject *ax_finish_method(ax_span *self, PyObject *const *args, Py_ssize_t count);
 extern PyMethodDef ax_span_methods[], ax_llm_methods[];
 

@@ -77,12 +77,11 @@ static ax_span *allocate(int llm) {
   span->llm = NULL;
   ax_arena_init(&span->arena);
   if (llm) {
-    span->llm = PyMem_Calloc(1, sizeof(ax_llm));
+    span->llm = ax_llm_new();
     if (!span->llm) {
       Py_DECREF(span);
       return (ax_span *)PyErr_NoMemory();
     }
-    span->llm->tokens_in = span->llm->tokens_out = -1;
   }
   return span;
 }
@@ -158,7 +157,7 @@ static void span_dealloc(ax_span *self) {
   Py_CLEAR(self->message);
   Py_CLEAR(self->name);
   ax_arena_free(&self->arena);
-  PyMem_Free(self->llm);
+  ax_llm_free(self->llm);
   self->llm = NULL;
   if (spares < SPARE_MAX) {
     self->name = (PyObject *)spare;
@@ -233,18 +232,28 @@ PyObject *ax_span_exit(ax_span *self, PyObject *const *args, Py_ssize_t count) {
   }
   if (self->state != AX_OPEN) Py_RETURN_NONE;
   leave(self);
-  ax_span_finish(self, args[1]);
+  ax_span_finish(self, args[1], 0);
   Py_RETURN_NONE;
 }
 
-PyObject *ax_begin_method(ax_span *self, PyObject *Py_UNUSED(unused)) {
+/* A moment in ns since 1970 on the monotonic clock; 0 = now, or what makes no sense. */
+static int64_t moment(PyObject *const *args, Py_ssize_t count, Py_ssize_t at) {
+  if (count <= at || !PyLong_CheckExact(args[at])) return 0;
+  int overflow;
+  int64_t unix_ns = PyLong_AsLongLongAndOverflow(args[at], &overflow);
+  return overflow || unix_ns <= 0 ? 0 : unix_ns - ax.offset;
+}
+
+PyObject *ax_begin_method(ax_span *self, PyObject *const *args, Py_ssize_t count) {
   PyObject *before = self->state == AX_NEW ? ax_span_begin(self) : NULL;
+  int64_t start = before || self->state == AX_OPEN ? moment(args, count, 0) : 0;
+  if (start) self->start = start;
   Py_XDECREF(before);
   Py_RETURN_NONE;
 }
 
 PyObject *ax_finish_method(ax_span *self, PyObject *const *args, Py_ssize_t count) {
-  ax_span_finish(self, count > 0 ? args[0] : NULL);
+  ax_span_finish(self, count > 0 ? args[0] : NULL, moment(args, count, 1));
   Py_RETURN_NONE;
 }
 
@@ -273,6 +282,15 @@ static PyObject *get_trace_state(ax_span *self, void *Py_UNUSED(closure)) {
 
 static PyObject *get_name(ax_span *self, void *Py_UNUSED(closure)) { return Py_NewRef(self->name); }
 
+static int set_name(ax_span *self, PyObject *name, void *Py_UNUSED(closure)) {
+  if (!name || !PyUnicode_CheckExact(name)) {
+    PyErr_SetString(PyExc_TypeError, "a span's name is a str");
+    return -1;
+  }
+  if (self->state != AX_ENDED) Py_XSETREF(self->name, Py_NewRef(name));
+  return 0;
+}
+
 static PyObject *span_repr(ax_span *self) {
   PyObject *trace = get_trace_id(self, NULL), *id = get_span_id(self, NULL), *text = NULL;
   if (trace && id) {
@@ -284,7 +302,7 @@ static PyObject *span_repr(ax_span *self) {
 }
 
 static PyGetSetDef attributes[] = {
-    {"name", (getter)get_name, NULL, "Name of the operation.", NULL},
+    {"name", (getter)get_name, (setter)set_name, "Name of the operation.", NULL},
     {"trace_id", (getter)get_trace_id, NULL, "32 hex digits, empty before the span begins.", NULL},
     {"span_id", (getter)get_span_id, NULL, "16 hex digits, empty before the span begins.", NULL},
     {"trace_state", (getter)get_trace_state, NULL, "W3C tracestate of the trace.", NULL},

@@ -11,6 +11,8 @@ from concurrent import futures
 
 import grpc
 import pytest
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb2
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as service_grpc
 
@@ -23,6 +25,7 @@ class Received:
     def __init__(self) -> None:
         self.requests: list[service_pb2.ExportTraceServiceRequest] = []
         self.metadata: list[dict[str, str]] = []
+        self.metrics: list[metrics_pb2.ExportMetricsServiceRequest] = []
         self.calls = 0
         self.answer = lambda: None
         self.address = ""
@@ -74,6 +77,15 @@ def parents(received) -> dict:
     return {span.name: names.get(span.parent_span_id) for span in received.spans()}
 
 
+class Metrics(metrics_grpc.MetricsServiceServicer):
+    def __init__(self, received: Received) -> None:
+        self.received = received
+
+    def Export(self, request, context):
+        self.received.metrics.append(request)
+        return metrics_pb2.ExportMetricsServiceResponse()
+
+
 class Service(service_grpc.TraceServiceServicer):
     def __init__(self, received: Received) -> None:
         self.received = received
@@ -95,6 +107,7 @@ def grpc_server():
     received = Received()
     server = grpc.server(futures.ThreadPoolExecutor(2))
     service_grpc.add_TraceServiceServicer_to_server(Service(received), server)
+    metrics_grpc.add_MetricsServiceServicer_to_server(Metrics(received), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     received.address = f"127.0.0.1:{port}"
@@ -111,9 +124,12 @@ def http_server():
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"]))
-            received.calls += 1
-            status = received.answer() or 200
-            if status == 200:
+            metrics = self.path.endswith("/v1/metrics")
+            received.calls += not metrics
+            status = 200 if metrics else received.answer() or 200
+            if metrics:
+                received.metrics.append(metrics_pb2.ExportMetricsServiceRequest.FromString(body))
+            elif status == 200:
                 if self.headers.get("content-encoding") == "gzip":
                     import gzip
 

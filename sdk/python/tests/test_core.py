@@ -32,7 +32,7 @@ def recording():
 def drain_all() -> list:
     spans = []
     while True:
-        data, count = core.drain(100_000, 1 << 24)
+        data, count, _ = core.drain(100_000, 1 << 24)
         if count == 0:
             return spans
         decoded = trace_pb2.ScopeSpans.FromString(data).spans
@@ -131,7 +131,7 @@ def test_derived_figures_follow_the_same_arithmetic(recording):
     assert values["ai.llm.tokens_per_second"] == pytest.approx(9e9 / (last - first), rel=1e-6)
     middles = {_llm.bucket_middle_ms(index) for index in range(_llm.BUCKETS)}
     assert {values["axonize.llm.itl_p50_ms"], values["axonize.llm.itl_p99_ms"]} <= middles
-    keys = {key for key, _ in _llm.derived(0, 100, 10, 50, 10, 3, -1, {3: 8})}
+    keys = {key for key, _ in _llm.derived(0, 100, 10, 50, 10, 3, -1, {3: 8}, _llm.Timeline())}
     assert set(values) == keys
 
 

@@ -11,7 +11,7 @@ import time
 import grpc
 import pytest
 import trustme
-from conftest import Received, attributes
+from conftest import Received, attributes, until
 from google.protobuf import any_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service_pb2
 
@@ -377,8 +377,38 @@ def test_init_again_moves_to_another_server(grpc_server, http_server):
     assert len(grpc_server.spans()) == 1 and len(http_server.spans()) == 2
 
 
-def test_gpu_profiling_is_accepted_and_said_to_be_elsewhere(grpc_server, caplog):
-    with caplog.at_level(logging.WARNING, "axonize"):
-        axonize.init(grpc_server.address, gpu_profiling=True)
-        axonize.init(grpc_server.address, gpu_profiling=True)
-    assert len(warnings(caplog)) == 1
+def losses(received) -> dict:
+    """(metric, error.type) → value, of the last metrics request."""
+    scope = received.metrics[-1].resource_metrics[0].scope_metrics[0]
+    return {
+        (metric.name, attributes(point).get("error.type")): point.as_int
+        for metric in scope.metrics
+        for point in metric.sum.data_points
+    }
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_dropped_and_refused_spans_are_told_as_a_metric_once_spans_get_through(request, scheme):
+    server = request.getfixturevalue(f"{scheme}_server")
+    bad = grpc.StatusCode.INVALID_ARGUMENT
+    server.answer = (lambda: lambda context: context.abort(bad, "no")) if scheme == "grpc" else lambda: 400
+    axonize.init(server.address, "lossy", flush_interval_ms=3_600_000)
+    make_spans(3)
+    assert axonize.flush() is False and server.metrics == []
+    server.answer = lambda: None
+    make_spans(2)
+    assert axonize.flush() and len(server.spans()) == 2
+    until(lambda: len(server.metrics) == 1)
+    assert losses(server) == {
+        ("otel.sdk.processor.span.processed", "queue_full"): 0,
+        ("otel.sdk.exporter.span.exported", None): 2,
+        ("otel.sdk.exporter.span.exported", "rejected"): 3,
+    }
+    metric = server.metrics[0].resource_metrics[0]
+    assert attributes(metric.resource)["service.name"] == "lossy"
+    point = metric.scope_metrics[0].metrics[0].sum
+    assert point.is_monotonic and point.aggregation_temporality == 2
+    assert 0 < point.data_points[0].start_time_unix_nano <= point.data_points[0].time_unix_nano
+    make_spans(1)
+    assert axonize.flush() and axonize.shutdown()
+    assert len(server.metrics) == 1, "nothing more was lost, so nothing more is said"

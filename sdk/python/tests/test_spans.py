@@ -10,7 +10,7 @@ import pytest
 from conftest import attributes
 
 import axonize
-from axonize import SpanKind, SpanStatus
+from axonize import SpanKind, SpanStatus, _llm
 
 
 def test_a_child_has_its_parents_trace_and_times_nest(sdk):
@@ -151,6 +151,32 @@ def test_an_llm_span_derives_its_figures(sdk):
     assert 40 < got["ai.llm.tokens_per_second"] <= 400
     assert 2 <= got["axonize.llm.itl_p50_ms"] < 20 and got["axonize.llm.itl_p99_ms"] >= got["axonize.llm.itl_p50_ms"]
     assert got["axonize.llm.last_token_ms"] > got["ai.llm.ttft_ms"]
+
+
+def test_the_timeline_says_when_tokens_arrived(sdk):
+    with axonize.llm_span("stream") as s:
+        s.record_token(3)
+        for _ in range(4):
+            time.sleep(0.03)
+            s.record_token(2)
+    with axonize.llm_span("one") as s:
+        s.record_token(5)
+    assert axonize.flush()
+    got = attributes(sdk.by_name()["stream"])
+    bins, width = got["axonize.llm.timeline.tokens"], got["axonize.llm.timeline.bin_ms"]
+    assert sum(bins) == 11 and bins[0] == 3 and bins[-1] >= 2 and len(bins) <= 64
+    # The last bin holds the last token: so many bins after the first one.
+    span_of_tokens = got["axonize.llm.last_token_ms"] - got["ai.llm.ttft_ms"]
+    assert (len(bins) - 1) * width <= span_of_tokens < len(bins) * width
+    assert "axonize.llm.timeline.tokens" not in attributes(sdk.by_name()["one"])
+
+
+def test_a_long_streams_timeline_stays_at_64_bins_and_loses_no_token():
+    timeline = _llm.Timeline()
+    for index in range(20_000):
+        timeline.add(index * 7_000_000, 1)
+    assert sum(timeline.bins) == 20_000 and len(timeline.trimmed()) <= 64
+    assert 64 << timeline.shift >= 20_000 * 7_000_000 > 32 << timeline.shift
 
 
 def test_counts_from_the_engine_win_and_odd_counts_do_no_harm(sdk):

@@ -67,7 +67,7 @@ def init(
     endpoint: str | None = None,
     service_name: str | None = None,
     environment: str | None = None,
-    gpu_profiling: bool = False,
+    gpu_profiling: bool | None = None,
     batch_size: int | None = None,
     flush_interval_ms: int | None = None,
     api_key: str | None = None,
@@ -83,8 +83,8 @@ def init(
     endpoint: `host:port` is gRPC in plain text (default localhost:4317), `grpcs://` gRPC over TLS,
         `http(s)://` OTLP/HTTP.
     service_name, environment: names of this program and of where it runs.
-    gpu_profiling: asks for GPU readings by this process. This version takes them from the node's
-        agent only, and says so once.
+    gpu_profiling: reads the devices that spans name (`set_gpus`) through NVML in this process, and
+        attaches utilisation, power, memory and temperature to those spans. For hosts without an agent.
     batch_size: spans per request (512). flush_interval_ms: longest wait of a finished span (5000).
     api_key: sent as `authorization: Bearer …`.
     headers, resource_attributes: added to every request. compression: "gzip" or none.
@@ -94,6 +94,7 @@ def init(
         "endpoint": endpoint,
         "service_name": service_name,
         "environment": environment,
+        "gpu_profiling": gpu_profiling,
         "batch_size": batch_size,
         "flush_interval_ms": flush_interval_ms,
         "api_key": api_key,
@@ -102,8 +103,6 @@ def init(
         "compression": compression,
         "timeout_ms": timeout_ms,
     }
-    if gpu_profiling:
-        _warn_once("gpu", "gpu_profiling: GPU readings come from the node's agent in this version")
     try:
         _runtime.init(given, handle_signals)
     except Exception as error:

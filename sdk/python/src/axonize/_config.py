@@ -45,6 +45,8 @@ class Config(NamedTuple):
     key_file: str | None = None
     buffer_bytes: int = 4 << 20
     disabled: bool = False
+    gpu_profiling: bool = False
+    nvml_library: str | None = None
 
 
 def resolve(given: Mapping[str, Any], env: Mapping[str, str] | None = None) -> Config:
@@ -81,6 +83,8 @@ def resolve(given: Mapping[str, Any], env: Mapping[str, str] | None = None) -> C
         ) or None,
         key_file=env.get("AXONIZE_API_KEY_FILE") or None,
         disabled=_flag(env, "AXONIZE_DISABLED") or _flag(env, "OTEL_SDK_DISABLED"),
+        gpu_profiling=bool(given.get("gpu_profiling")) or _flag(env, "AXONIZE_GPU_PROFILING"),
+        nvml_library=env.get("AXONIZE_NVML_LIBRARY") or None,
     )  # fmt: skip
 
 

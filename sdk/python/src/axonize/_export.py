@@ -11,14 +11,19 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from time import monotonic
-from typing import Any, Protocol
+from time import monotonic, time_ns
+from typing import TYPE_CHECKING, Any, Protocol
 
+from . import _cuda
 from ._config import Config
 from ._log import warn_once
+from ._metrics import encode_losses
 from ._protocol import Outcome
 from ._resource import encode_request, encode_resource, resource_attributes
 from ._version import __version__
+
+if TYPE_CHECKING:
+    from ._gpu import Sampler
 
 # A batch is at most 1 MiB + one span (64 KiB): receivers take 4 MiB by default.
 REQUEST_BYTES_MAX = 1 << 20
@@ -32,8 +37,9 @@ class Client(Protocol):
     """What sends: GrpcClient or HttpClient."""
 
     def send(
-        self, body: bytes, headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float
-    ) -> Outcome: ...
+        self, body: bytes, headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
+        metrics: bool = False,
+    ) -> Outcome: ...  # fmt: skip
     def close(self) -> None: ...
     def abandon(self) -> None: ...
 
@@ -54,6 +60,12 @@ class Exporter:
         self._flush_ok = True
         self._client = _create_client(config)
         self._resource = b""
+        self._known: dict[str, Any] = {}
+        self.gpus = _create_sampler(config)
+        self._began_ns = time_ns()
+        self._told_losses = 0
+        self._dropped_before = core.stats()["dropped"]
+        self._tell_losses = True
         self._batch: tuple[bytes, int, float] | None = None
         self._failures = 0
         self._not_before = 0.0
@@ -118,6 +130,9 @@ class Exporter:
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(0.0, deadline - monotonic()))
+        if self.gpus is not None:
+            self._core.watch_gpus(None)
+            self.gpus.stop()
         # A thread that still hangs in a socket must not take spans of the next session, and what is
         # left must not go to the next session's server: it may belong to somebody else.
         self._closed = True
@@ -172,6 +187,8 @@ class Exporter:
             if self._batch is None:
                 self._batch = self._next_batch()
                 if self._batch is None:
+                    if self.sent:
+                        self._report_losses(deadline)
                     return True
             if not flushing and monotonic() < self._not_before:
                 return False
@@ -187,13 +204,41 @@ class Exporter:
     def _next_batch(self) -> tuple[bytes, int, float] | None:
         if self._closed:
             return None
-        spans, count = self._core.drain(self._config.batch_size, REQUEST_BYTES_MAX)
+        spans, count, marks = self._core.drain(self._config.batch_size, REQUEST_BYTES_MAX)
         if count == 0:
             return None
-        if not self._resource:
-            self._resource = encode_resource(resource_attributes(self._config.resource))
+        if marks and self.gpus is not None:
+            spans = self.gpus.attach(spans, marks)
+        self._learn()
         dropped = self._core.stats()["dropped"] + self.lost
         return encode_request(self._resource, spans, dropped), count, monotonic()
+
+    def _learn(self) -> None:
+        """Encodes what is known of this process; again when CUDA has come up."""
+        known = self._known
+        if not known:
+            known.update(resource_attributes(self._config.resource))
+        elif "axonize.gpu.uuids" in known:
+            return
+        uuids = _cuda.device_uuids()
+        if uuids:
+            # The index is the ordinal, as spans name devices.
+            known.setdefault("axonize.gpu.uuids", list(uuids))
+        if uuids or not self._resource:
+            self._resource = encode_resource(known)
+
+    def _report_losses(self, deadline: float) -> None:
+        """After a batch got through: tells what did not, if that has grown. Failing costs nothing."""
+        dropped = self._core.stats()["dropped"] - self._dropped_before
+        if not self._tell_losses or dropped + self.lost == self._told_losses:
+            return
+        told = dropped + self.lost
+        body = encode_losses(self._resource, self._began_ns, time_ns(), self.sent, dropped, self.lost)
+        outcome = self._client.send(body, self._headers, deadline, metrics=True)
+        if outcome.ok:
+            self._told_losses = told
+        # A server without metrics stays without them.
+        self._tell_losses = outcome.ok or outcome.retry
 
     def _settle(self, outcome: Outcome) -> None:
         batch = self._batch
@@ -242,6 +287,14 @@ class Exporter:
             return self._config.headers
         others = tuple(pair for pair in self._config.headers if pair[0] != "authorization")
         return (*others, ("authorization", f"Bearer {self._key}"))
+
+
+def _create_sampler(config: Config) -> Sampler | None:
+    if not config.gpu_profiling:
+        return None
+    from ._gpu import Sampler
+
+    return Sampler(config.nvml_library)
 
 
 def _create_client(config: Config) -> Client:

@@ -18,6 +18,7 @@ from ._protocol import Outcome, bounded_delay, read_response, read_retry_delay
 from ._wire import Wire, WireError
 
 PATH = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+METRICS_PATH = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 SECRET = frozenset(("authorization", "x-axonize-key"))
 _CODES = {
     0: "OK", 1: "CANCELLED", 2: "UNKNOWN", 3: "INVALID_ARGUMENT", 4: "DEADLINE_EXCEEDED",
@@ -39,9 +40,14 @@ class GrpcClient:
         self._user_agent = user_agent
         self._wire: Wire | None = None
         self._h2 = _h2.Connection()
+        self._path = PATH
 
-    def send(self, body: bytes, headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float) -> Outcome:
-        """Sends one ExportTraceServiceRequest. Never raises."""
+    def send(
+        self, body: bytes, headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
+        metrics: bool = False,
+    ) -> Outcome:  # fmt: skip
+        """Sends one ExportTraceServiceRequest, or one of metrics. Never raises."""
+        self._path = METRICS_PATH if metrics else PATH
         flag = b"\x00"
         if self._config.compress:
             import zlib
@@ -102,7 +108,7 @@ class GrpcClient:
         request = [
             (":method", "POST"),
             (":scheme", "https" if endpoint.tls else "http"),
-            (":path", PATH),
+            (":path", self._path),
             (":authority", endpoint.authority),
             ("te", "trailers"),
             ("content-type", "application/grpc"),

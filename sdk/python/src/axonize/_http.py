@@ -27,9 +27,15 @@ class HttpClient:
         self._user_agent = user_agent
         self._wire: Wire | None = None
         self._buffer = bytearray()
+        self._path = config.endpoint.path
 
-    def send(self, body: bytes, headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float) -> Outcome:
-        """Sends one ExportTraceServiceRequest. Never raises."""
+    def send(
+        self, body: bytes, headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
+        metrics: bool = False,
+    ) -> Outcome:  # fmt: skip
+        """Sends one ExportTraceServiceRequest, or one of metrics. Never raises."""
+        path = self._config.endpoint.path
+        self._path = path.removesuffix("/v1/traces") + "/v1/metrics" if metrics else path
         encoding = ""
         if self._config.compress:
             import zlib
@@ -62,7 +68,7 @@ class HttpClient:
         endpoint = self._config.endpoint
         extra = "".join(f"{name}: {value}\r\n" for name, value in headers)
         head = (
-            f"POST {endpoint.path} HTTP/1.1\r\nhost: {endpoint.authority}\r\n"
+            f"POST {self._path} HTTP/1.1\r\nhost: {endpoint.authority}\r\n"
             f"user-agent: {self._user_agent}\r\ncontent-type: application/x-protobuf\r\n"
             f"content-length: {len(body)}\r\n{encoding}{extra}\r\n"
         )

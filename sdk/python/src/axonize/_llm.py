@@ -13,6 +13,38 @@ BUCKETS = 104
 """Enough for 67 s between two tokens; longer gaps count in the last bucket."""
 
 
+TIMELINE_BINS = 64
+
+
+class Timeline:
+    """How many tokens arrived when, in at most 64 bins from the first token on.
+
+    A bin starts at about 1 ms (2^20 ns) and doubles whenever the stream outgrows them: 64 bins hold
+    67 ms, 2 minutes take 11 doublings.
+    """
+
+    __slots__ = ("bins", "shift")
+
+    def __init__(self) -> None:
+        self.bins = [0] * TIMELINE_BINS
+        self.shift = 20
+
+    def add(self, since_ns: int, n: int) -> None:
+        """Counts `n` tokens that arrived so long after the first one."""
+        at = since_ns >> self.shift
+        while at >= TIMELINE_BINS:
+            pairs = [a + b for a, b in zip(self.bins[::2], self.bins[1::2])]
+            self.bins = pairs + [0] * (TIMELINE_BINS // 2)
+            self.shift += 1
+            at >>= 1
+        self.bins[at] += n
+
+    def trimmed(self) -> list[int]:
+        """The bins up to the last one that holds a token."""
+        last = max((at for at, tokens in enumerate(self.bins) if tokens), default=0)
+        return [min(tokens, 0xFFFFFFFF) for tokens in self.bins[: last + 1]]
+
+
 def count(value: Any) -> int:
     """A token count as given by the program: negative or odd values mean unknown (-1)."""
     try:
@@ -56,7 +88,7 @@ def percentile_ms(buckets: Mapping[int, int], share: float) -> float:
 
 def derived(
     start: int, end: int, first: int, last: int, recorded: int, tokens_in: int, tokens_out: int,
-    buckets: Mapping[int, int],
+    buckets: Mapping[int, int], timeline: Timeline,
 ) -> Iterator[tuple[str, Any]]:  # fmt: skip
     """Attributes of a finished call; times in ns of one clock, -1 for counts not given."""
     if tokens_in >= 0:
@@ -79,6 +111,8 @@ def derived(
     if buckets:
         yield "axonize.llm.itl_p50_ms", percentile_ms(buckets, 0.5)
         yield "axonize.llm.itl_p99_ms", percentile_ms(buckets, 0.99)
+        yield "axonize.llm.timeline.tokens", timeline.trimmed()
+        yield "axonize.llm.timeline.bin_ms", (1 << timeline.shift) / 1e6
 
 
 def counted(span: Any, source: Any, count_of: Callable[[Any], int] | None) -> Any:

@@ -17,10 +17,11 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from . import _generators, _llm, _values
+from ._encode import encode_span
 from ._generators import GENERATOR_FLAGS, current_span
 from ._queue import BYTES_PER_SPAN, Queue
 from ._types import SpanContext
-from ._values import field, key_value, varint
+from ._values import field, key_value
 
 IMPLEMENTATION = "pure"
 _new, _open, _ended = 0, 1, 2
@@ -103,8 +104,12 @@ class Span:
                 return
             current = current._restore
 
-    def _begin(self) -> None:
+    def _begin(self, start_unix_ns: int = 0) -> None:
         """Takes ids and the start time, without becoming current."""
+        if self._state != _new:
+            if self._state == _open and start_unix_ns > 0:
+                self._start = start_unix_ns - _queue.offset
+            return
         parent = self._parent
         if parent is None:
             parent = current_span.get()
@@ -123,13 +128,14 @@ class Span:
         self.span_id = f"{_random.getrandbits(64) or 1:016x}"
         self._generation = _queue.generation
         self._state = _open
-        self._start = monotonic_ns()
+        self._start = start_unix_ns - _queue.offset if start_unix_ns > 0 else monotonic_ns()
 
-    def _finish(self, error: BaseException | None = None) -> None:
+    def _finish(self, error: BaseException | None = None, end_unix_ns: int = 0) -> None:
         """Ends the span and queues it, without touching what is current."""
         if self._state != _open:
             return
-        self._end = monotonic_ns()
+        end = end_unix_ns - _queue.offset if end_unix_ns > 0 else monotonic_ns()
+        self._end = max(end, self._start)
         if isinstance(error, Exception):
             self.record_exception(error)
             self._status = 2
@@ -188,6 +194,9 @@ class Span:
             ordinal = _ordinal(device)
             if 0 <= ordinal < 64:
                 self._gpus |= 1 << ordinal
+        if self._gpus and _queue.gpu_hook is not None and _queue.enabled:
+            hook, _queue.gpu_hook = _queue.gpu_hook, None
+            hook()
 
     def set_status(self, status: int, description: str | None = None) -> None:
         """Sets the outcome. An exception that leaves the span sets ERROR whatever was set."""
@@ -206,9 +215,14 @@ class Span:
         if self._state != _ended:
             self._event(_values.event(name, monotonic_ns() + _queue.offset, attributes))
 
+    def _add(self, encoded: bytes) -> None:
+        """Takes a finished event or link field: for the OpenTelemetry bridge."""
+        if self._state != _ended:
+            self._event(encoded)
+
     def _event(self, encoded: bytes) -> None:
         too_big = self._heavy + len(encoded) > _values.ARENA_BYTES_MAX
-        if too_big or len(self._events) >= _values.EVENTS_MAX:
+        if too_big or encoded[:1] not in (b"\x5a", b"\x6a") or len(self._events) >= _values.EVENTS_MAX:
             self._dropped_events += 1
             _queue.truncated += 1
             return
@@ -227,12 +241,13 @@ class Span:
 class LlmSpan(Span):
     """A span of one model call: counts tokens, and derives TTFT and tokens per second."""
 
-    __slots__ = ("_buckets", "_first", "_input", "_last", "_output", "_recorded")
+    __slots__ = ("_buckets", "_first", "_input", "_last", "_output", "_recorded", "_timeline")
 
     def __init__(
         self, name: str, parent: Any, kind: int, attributes: dict[str, Any]
     ) -> None:
         self._buckets: dict[int, int] = {}
+        self._timeline = _llm.Timeline()
         self._first = self._last = self._recorded = 0
         self._input = self._output = -1
         super().__init__(name, parent, kind, attributes)
@@ -262,9 +277,11 @@ class LlmSpan(Span):
         now = monotonic_ns()
         if self._recorded == 0:
             self._first = now
+            self._timeline.bins[0] = n
         else:
             index = _llm.bucket((now - self._last) // n)
             self._buckets[index] = self._buckets.get(index, 0) + n
+            self._timeline.add(now - self._first, n)
         self._last = now
         self._recorded += n
 
@@ -276,7 +293,7 @@ class LlmSpan(Span):
         super()._derive()
         for key, value in _llm.derived(
             self._start, self._end, self._first, self._last, self._recorded, self._input,
-            self._output, self._buckets,
+            self._output, self._buckets, self._timeline,
         ):  # fmt: skip
             self._default(key, value)
 
@@ -325,12 +342,22 @@ def disable() -> None:
     _queue.enabled = False
 
 
-def drain(spans_max: int, bytes_max: int) -> tuple[bytes, int]:
-    """Takes finished spans out, oldest first, as fields of an OTLP ScopeSpans, and their number."""
+def watch_gpus(hook: Callable[[], None] | None) -> None:
+    """Marks spans that name devices in what `drain` returns; calls once when the first one does."""
+    _queue.gpu_hook = hook
+    _queue.marking = hook is not None
+
+
+def drain(spans_max: int, bytes_max: int) -> tuple[bytes, int, bytes]:
+    """Takes finished spans out, oldest first, as fields of an OTLP ScopeSpans, and their number.
+
+    Third, where `watch_gpus` asked for it, a MARK for each span that names devices.
+    """
     offset = time_ns() - monotonic_ns()
     if abs(offset - _queue.offset) > 1_000_000:
         _queue.offset = offset
     parts: list[bytes] = []
+    marks: list[bytes] = []
     size = 0
     while len(parts) < spans_max and size < bytes_max:
         try:
@@ -339,37 +366,14 @@ def drain(spans_max: int, bytes_max: int) -> tuple[bytes, int]:
             _queue.bytes = 0
             break
         _queue.bytes -= BYTES_PER_SPAN + finished._heavy
-        parts.append(field(0x12, _encode(finished, _queue.offset)))
+        span = encode_span(finished, _queue.offset)
+        parts.append(field(0x12, span))
+        if finished._gpus and _queue.marking:
+            lead = len(parts[-1]) - len(span)
+            start, end = finished._start + _queue.offset, finished._end + _queue.offset
+            marks.append(_values.MARK.pack(size, lead, len(span), 0, start, end, finished._gpus))
         size += len(parts[-1])
-    return b"".join(parts), len(parts)
-
-
-def _encode(span: Span, offset: int) -> bytes:
-    parts = [
-        b"\x0a\x10" + bytes.fromhex(span.trace_id),
-        b"\x12\x08" + bytes.fromhex(span.span_id),
-    ]
-    if span._trace_state:
-        parts.append(field(0x1A, span._trace_state.encode()))
-    if span._parent:
-        parts.append(b"\x22\x08" + bytes.fromhex(span._parent))
-    parts.append(field(0x2A, _values.cut(span.name, _values.NAME_BYTES_MAX)))
-    parts.append(bytes((0x30, span._kind, 0x39)) + (span._start + offset).to_bytes(8, "little"))
-    parts.append(b"\x41" + (span._end + offset).to_bytes(8, "little"))
-    for key, value in span._attributes.items():
-        parts.append(field(0x4A, value if type(value) is bytes else key_value(key, value)))
-    if span._dropped_attributes:
-        parts.append(b"\x50" + varint(span._dropped_attributes))
-    parts.extend(span._events)
-    if span._dropped_events:
-        parts.append(b"\x60" + varint(span._dropped_events))
-    if span._status:
-        message = _values.cut(span._message, _values.MESSAGE_BYTES_MAX)
-        described = field(0x12, message) if message else b""
-        parts.append(field(0x7A, described + bytes((0x18, span._status))))
-    # Field 16, fixed32: sampled, and whether the parent is known to be remote.
-    parts.append(b"\x85\x01" + (0x301 if span._remote else 0x101).to_bytes(4, "little"))
-    return b"".join(parts)
+    return b"".join(parts), len(parts), b"".join(marks)
 
 
 def stats() -> dict[str, int]:

@@ -21,8 +21,8 @@ class Queue:
     """Finished spans waiting for the exporter, bounded by their approximate size."""
 
     __slots__ = (
-        "bytes", "bytes_max", "dropped", "enabled", "generation", "need_start", "offset",
-        "recorded", "spans", "truncated", "wake", "wake_at",
+        "bytes", "bytes_max", "dropped", "enabled", "generation", "gpu_hook", "marking",
+        "need_start", "offset", "recorded", "spans", "truncated", "wake", "wake_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -31,6 +31,8 @@ class Queue:
         self.bytes_max = 0
         self.enabled = False
         self.need_start = False
+        self.marking = False
+        self.gpu_hook: Callable[[], None] | None = None
         self.wake_at = 512
         self.wake: Callable[[], None] | None = None
         self.recorded = self.dropped = self.truncated = 0

@@ -15,6 +15,7 @@ from ._values import field, key_value
 from ._version import __version__
 
 SCOPE_NAME = "axonize"
+_HEX = frozenset("0123456789abcdef")
 
 
 def resource_attributes(configured: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,11 +30,33 @@ def resource_attributes(configured: Mapping[str, Any]) -> dict[str, Any]:
         "host.name": socket.gethostname(),
         "service.instance.id": _random_uuid(),
     }
+    container = _container_id()
+    if container:
+        own["container.id"] = container
     # How this process sees the devices: the agent and ingest resolve `cuda:N` with it.
     for name in ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
         if name in os.environ:
             own[f"axonize.env.{name.lower()}"] = os.environ[name]
     return {**own, **configured}
+
+
+def _container_id() -> str:
+    """64 hex digits from the cgroup's path, or from the mounts where the namespace hides the path."""
+    for path in ("/proc/self/cgroup", "/proc/self/mountinfo"):
+        try:
+            with open(path, encoding="ascii", errors="replace") as opened:
+                text = opened.read(1 << 20)
+        except OSError:
+            # Not Linux, or no right to look: the agent finds the container by other ways.
+            continue
+        if path.endswith("mountinfo"):
+            # Only what the runtime mounts from the container's own folder names this container.
+            text = "\n".join(line for line in text.splitlines() if "/hostname " in line)
+        for part in reversed(text.replace("/", "\n").replace(":", "\n").splitlines()):
+            found = part.removesuffix(".scope").rpartition("-")[2]
+            if len(found) == 64 and _HEX.issuperset(found):
+                return found
+    return ""
 
 
 def _random_uuid() -> str:

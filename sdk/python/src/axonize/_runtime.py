@@ -43,7 +43,7 @@ def init(given: dict[str, Any], handle_signals: bool) -> None:
         shutdown(EXIT_S)
     _config = config
     _exporter = _create_exporter(config)
-    core.enable(config.buffer_bytes, config.batch_size, _exporter.wake)
+    _enable(config, _exporter)
     _hook()
     if handle_signals:
         _hook_sigterm()
@@ -106,7 +106,12 @@ def _after_fork() -> None:
         return
     parent.abandon()
     _exporter = _create_exporter(_config)
-    core.enable(_config.buffer_bytes, _config.batch_size, _exporter.wake)
+    _enable(_config, _exporter)
+
+
+def _enable(config: Config, exporter: Exporter) -> None:
+    core.watch_gpus(None if exporter.gpus is None else exporter.gpus.start)
+    core.enable(config.buffer_bytes, config.batch_size, exporter.wake)
 
 
 def _hook_multiprocessing() -> None:

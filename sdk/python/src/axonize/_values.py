@@ -26,6 +26,9 @@ _ITEMS_MAX = 1024
 _I64_MIN, _I64_MAX = -(1 << 63), (1 << 63) - 1
 _pack_double = struct.Struct("<d").pack
 _pack_u64 = struct.Struct("<Q").pack
+MARK = struct.Struct("<IIIIqqQ")
+"""Where a span that names devices lies among encoded ones: offset, bytes of tag and length, bytes of
+Span, 0, start, end (ns since 1970), a bit per ordinal. The same as ax_mark in csrc/ring.h."""
 
 
 def varint(value: int) -> bytes:
