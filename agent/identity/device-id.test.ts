@@ -13,6 +13,11 @@ test("ids of NVIDIA's plugin: whole, MIG, time slices, the form before R470", ()
   assert.deepEqual(parseDeviceId(gpu), { form: "gpu", uuid: gpu, replica: undefined });
   assert.deepEqual(parseDeviceId(`${gpu}::12`), { form: "gpu", uuid: gpu, replica: 12 });
   assert.deepEqual(parseDeviceId(`${mig}::0`), { form: "mig", uuid: mig, replica: 0 });
+  assert.deepEqual(parseDeviceId(`nvidia.com/gpu=${mig}`), {
+    form: "mig",
+    uuid: mig,
+    replica: undefined,
+  });
   assert.deepEqual(parseDeviceId(`MIG-${gpu}/7/0`), {
     form: "mig-legacy",
     gpuUuid: gpu,

@@ -43,7 +43,8 @@ const replicaPattern = /^(.+)::(\d{1,5})$/;
 /** An id of a device plugin, as in `ContainerDevices.device_ids`. */
 export function parseDeviceId(text: string): DeviceId {
   const replicated = replicaPattern.exec(text);
-  const bare = replicated?.[1] ?? text;
+  // A CDI name, `nvidia.com/gpu=GPU-…`, has the id after the sign.
+  const bare = (replicated?.[1] ?? text).replace(/^[\w.-]+\/[\w.-]+=/, "");
   const replica = replicated?.[2] === undefined ? undefined : Number(replicated[2]);
   if (gpuPattern.test(bare)) return { form: "gpu", uuid: bare, replica };
   if (migPattern.test(bare)) return { form: "mig", uuid: bare, replica };

@@ -25,6 +25,7 @@ export type Level =
   | "exact.runtime"
   | "derived.uuidlist"
   | "derived.pci"
+  | "derived.workers"
   | "likely.homogeneous"
   | "identity.conflict"
   | "ambiguous"
@@ -43,6 +44,7 @@ export type Unsure =
   | "mps_renumbers"
   | "process_remaps" // a framework sets the list inside the process, where it cannot be read
   | "environment_unknown"
+  | "processes_differ" // the container's processes number their devices differently
   | "mixed_models" // fastest first says nothing about the order of different cards
   | "list_unreadable" // CUDA_VISIBLE_DEVICES names what does not exist, or mixes forms
   | "no_device" // nothing was allocated and nothing runs
@@ -116,23 +118,31 @@ function byAbsence(from: Evidence): Resolution | undefined {
   return undefined;
 }
 
-/** A span without an ordinal belongs to everything its container was given. */
+/**
+ * A span without an ordinal belongs to everything its container was given. Where nothing was handed out
+ * (no kubelet, or a pod that took what it was not given), to everything it computes on.
+ */
 function bySet(from: Evidence): Resolution | undefined {
   if (from.ordinal !== undefined) return undefined;
-  const given = from.allocated?.length ? from.allocated : from.visible;
-  if (given !== undefined && given.length > 0) {
+  const { allocated = [], visible, runtime } = from;
+  if (allocated.length > 0) {
     // Two resource types in one container: both are allocated, one is visible.
-    const open =
-      from.visible === undefined ? given : given.filter((each) => has(from.visible, each));
-    const set = open.length > 0 ? open : given;
+    const open = visible === undefined ? allocated : allocated.filter((each) => has(visible, each));
+    const set = open.length > 0 ? open : allocated;
     const level = set.length === 1 ? "exact.single" : "exact.set";
     return sure(level, uuidsOf(set), ["the container's whole allocation"]);
   }
-  const ran = from.runtime?.uuids ?? from.containerRuntime;
-  if (from.runtime && from.runtime.uuids.length === 1 && from.runtime.pollCount >= 2) {
-    return sure("exact.runtime", from.runtime.uuids, ["the only device the process computes on"]);
+  if (from.allocated === undefined && visible?.length === 1) {
+    return sure("exact.single", uuidsOf(visible), ["the only device it can open"]);
   }
-  return { ...unsure("ambiguous", [], "allocation_unknown"), candidates: ran };
+  if (runtime && runtime.uuids.length > 0 && runtime.pollCount >= 2) {
+    return runtime.uuids.length === 1
+      ? sure("exact.runtime", runtime.uuids, ["the only device it computes on"])
+      : sure("exact.set", runtime.uuids, ["all devices it computes on"]);
+  }
+  const ran = runtime?.uuids ?? from.containerRuntime;
+  const candidates = ran.length > 0 ? ran : uuidsOf(visible ?? []);
+  return { ...unsure("ambiguous", [], "allocation_unknown"), candidates };
 }
 
 function byOrdinal(from: Evidence): Resolution {

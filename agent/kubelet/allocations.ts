@@ -8,6 +8,7 @@
 import { parseDeviceId, parseDraDevice, type DeviceId } from "../identity/device-id.ts";
 import type { ObservedAllocation } from "../identity/records.ts";
 import type { PodResources } from "./pod-resources.ts";
+import { hamiUuid, isReservation, shareContainer, slotOf, type SharingPod } from "./sharing.ts";
 
 /** A device of this node, as the driver shows it. */
 export interface NodeDevice {
@@ -24,7 +25,7 @@ export interface NodeDevice {
 
 export type UnmappedReason =
   | "not_on_this_node" // the id has a form we know and names nothing that is here
-  | "slot_only" // HAMi: the pod's annotation has the GPU, the id has not
+  | "slot_only" // HAMi: the pod's annotation has the GPU, the id has not; no pod source told it
   | "unknown_form"; // another vendor's or another driver's
 
 export interface Unmapped {
@@ -43,33 +44,52 @@ export interface Mapped {
   readonly unmapped: readonly Unmapped[];
 }
 
-export interface PodFacts {
-  /** What another source knows of the pod; undefined: nothing. */
-  (namespace: string, pod: string): { uid: string | undefined; ended: boolean } | undefined;
+/** What a pod source knows beyond the kubelet's list; what it does not know is undefined. */
+export interface PodSource {
+  podOf(namespace: string, pod: string): SourcePod | undefined;
+  all(): Iterable<SourcePod>;
+  /** DRA: the device that a driver's name stands for. */
+  uuidOfClaimed(device: { driver: string; pool: string; device: string }): string | undefined;
 }
+export interface SourcePod extends SharingPod {
+  readonly uid: string | undefined;
+  readonly ended: boolean;
+}
+
+export const noPodSource: PodSource = {
+  podOf: () => undefined,
+  all: () => [],
+  uuidOfClaimed: () => undefined,
+};
 
 const draDriver = "gpu.nvidia.com";
 
 export function mapAllocations(
   pods: readonly PodResources[],
   devices: readonly NodeDevice[],
-  factsOf: PodFacts,
+  source: PodSource,
   options: { isOurs: (resourceName: string) => boolean },
 ): Mapped {
   const allocations = new Map<string, ObservedAllocation>();
   const unmapped = new Map<string, Unmapped>();
-  for (const { pod, container, resourceName, deviceId, id } of listedIds(pods, options.isOurs)) {
-    const facts = factsOf(pod.namespace, pod.name);
+  const reserved: { group: string; uuid: string }[] = [];
+  for (const listed of listedIds(pods, options.isOurs)) {
+    const { pod, container, resourceName, deviceId } = listed;
+    const known = source.podOf(pod.namespace, pod.name);
     const where = { namespace: pod.namespace, pod: pod.name, container, resourceName };
     const key = `${pod.namespace}/${pod.name}/${container} ${resourceName} ${deviceId}`;
-    const found = find(id, devices);
-    if ("reason" in found) unmapped.set(key, { ...where, deviceId, reason: found.reason });
-    else {
+    const found = find(listed, { devices, source, known, container });
+    if ("reason" in found) {
+      unmapped.set(key, { ...where, deviceId, reason: found.reason });
+    } else if (known && isReservation(known)) {
+      // A placeholder that holds a GPU for those who share it.
+      for (const group of known.kai?.groups ?? []) reserved.push({ group, uuid: found.uuid });
+    } else {
       // A device on two NUMA nodes is listed twice; the key makes it one.
       allocations.set(key, {
         ...where,
-        podUid: facts?.uid,
-        podEnded: facts?.ended ?? false,
+        podUid: known?.uid,
+        podEnded: known?.ended ?? false,
         deviceUuid: found.uuid,
         replica: found.replica,
       });
@@ -77,9 +97,51 @@ export function mapAllocations(
   }
   return {
     podCount: pods.length,
-    allocations: [...allocations.values()],
+    allocations: [...claimsShared([...allocations.values()]), ...sharesOf(source.all(), reserved)],
     unmapped: [...unmapped.values()],
   };
+}
+
+/** Several containers under one claim of DRA share its device by intent, each as a slot of its own. */
+function claimsShared(allocations: readonly ObservedAllocation[]): ObservedAllocation[] {
+  const isClaim = ({ resourceName }: ObservedAllocation): boolean =>
+    resourceName.startsWith(`${draDriver}/`);
+  const users = Map.groupBy(
+    allocations.filter(isClaim),
+    ({ resourceName, deviceUuid }) => `${resourceName} ${deviceUuid}`,
+  );
+  return allocations.map((each) => {
+    const shared = (users.get(`${each.resourceName} ${each.deviceUuid}`) ?? []).length > 1;
+    const name = `${each.namespace}/${each.pod}/${each.container}`;
+    return shared ? { ...each, replica: slotOf(name) } : each;
+  });
+}
+
+/** KAI's workloads: the kubelet lists them without a device, the group's reservation has it. */
+function sharesOf(
+  pods: Iterable<SourcePod>,
+  reserved: readonly { group: string; uuid: string }[],
+): ObservedAllocation[] {
+  const found: ObservedAllocation[] = [];
+  for (const pod of reserved.length > 0 ? pods : []) {
+    if (isReservation(pod)) continue;
+    const container = shareContainer(pod);
+    const groups = pod.kai?.groups ?? [];
+    const uuids = reserved.filter(({ group }) => groups.includes(group)).map(({ uuid }) => uuid);
+    for (const deviceUuid of container === undefined ? [] : new Set(uuids)) {
+      found.push({
+        namespace: pod.namespace,
+        pod: pod.name,
+        container: container ?? "",
+        podUid: pod.uid,
+        podEnded: pod.ended,
+        resourceName: "kai.scheduler/gpu-share",
+        deviceUuid,
+        replica: slotOf(`${pod.namespace}/${pod.name}`),
+      });
+    }
+  }
+  return found;
 }
 
 /** NVIDIA's resources under their usual names, shared ones included. */
@@ -93,6 +155,8 @@ interface ListedId {
   readonly resourceName: string;
   readonly deviceId: string;
   readonly id: DeviceId;
+  /** Of a DRA claim. */
+  readonly claimed: { driver: string; pool: string; device: string } | undefined;
 }
 
 function* listedIds(
@@ -104,14 +168,16 @@ function* listedIds(
       for (const { resourceName, deviceIds } of devices) {
         if (!isOurs(resourceName)) continue;
         for (const deviceId of deviceIds) {
-          yield { pod, container, resourceName, deviceId, id: parseDeviceId(deviceId) };
+          const id = parseDeviceId(deviceId);
+          yield { pod, container, resourceName, deviceId, id, claimed: undefined };
         }
       }
       for (const claim of claims) {
         if (claim.driver !== draDriver) continue;
         const resourceName = `${claim.driver}/${claim.claimNamespace}/${claim.claimName}`;
         const deviceId = claim.device;
-        yield { pod, container, resourceName, deviceId, id: parseDraDevice(deviceId) };
+        const id = parseDraDevice(deviceId);
+        yield { pod, container, resourceName, deviceId, id, claimed: claim };
       }
     }
   }
@@ -120,15 +186,37 @@ function* listedIds(
 type Found = { readonly uuid: string; readonly replica: number | undefined };
 
 function find(
-  id: DeviceId,
-  devices: readonly NodeDevice[],
+  { id, claimed, deviceId }: Pick<ListedId, "id" | "claimed" | "deviceId">,
+  among: {
+    devices: readonly NodeDevice[];
+    source: PodSource;
+    known: SourcePod | undefined;
+    container: string;
+  },
 ): Found | { readonly reason: UnmappedReason } {
+  const { devices, source, known, container } = among;
+  // What the driver published itself goes before what its name says.
+  const published = claimed && source.uuidOfClaimed(claimed);
+  if (published !== undefined && isHere(published, devices)) {
+    return { uuid: published, replica: undefined };
+  }
   if (id.form === "unknown") return { reason: "unknown_form" };
-  if (id.form === "hami") return { reason: "slot_only" };
+  if (id.form === "hami") {
+    const uuid = known && hamiUuid(known, container, id);
+    if (uuid === undefined) return { reason: "slot_only" };
+    if (!isHere(uuid, devices)) return { reason: "not_on_this_node" };
+    return { uuid, replica: slotOf(deviceId) };
+  }
   const uuid = uuidOf(id, devices);
   if (uuid === undefined) return { reason: "not_on_this_node" };
   const replica = id.form === "dra" ? undefined : id.form === "minor" ? id.share : id.replica;
   return { uuid, replica };
+}
+
+function isHere(uuid: string, devices: readonly NodeDevice[]): boolean {
+  return devices.some(
+    (device) => device.uuid === uuid || device.slices.some((s) => s.uuid === uuid),
+  );
 }
 
 function uuidOf(

@@ -11,7 +11,7 @@ import { systemClock } from "@axonize/core/runtime/clock";
 import { createFakeClock } from "@axonize/core/testing/fake-clock";
 import { IdentityHistory } from "../identity/history.ts";
 import { recording, startKubelet } from "../testing/kubelet-emulator.ts";
-import { isNvidiaResource, mapAllocations, type NodeDevice } from "./allocations.ts";
+import { isNvidiaResource, mapAllocations, noPodSource, type NodeDevice } from "./allocations.ts";
 import { createPodResourcesClient, type PodResourcesClient } from "./client.ts";
 import type { PodResources } from "./pod-resources.ts";
 import { watchKubelet, type KubeletWord } from "./watch.ts";
@@ -38,7 +38,7 @@ const node: readonly NodeDevice[] = [
 
 function observe(history: IdentityHistory, atMs: number, word: KubeletWord) {
   if (!word.heard) return history.observe(atMs, { type: "kubelet-silent" });
-  const { podCount, allocations } = mapAllocations(word.pods, node, () => undefined, {
+  const { podCount, allocations } = mapAllocations(word.pods, node, noPodSource, {
     isOurs: isNvidiaResource,
   });
   return history.observe(atMs, { type: "allocations", podCount, allocations });
@@ -128,7 +128,7 @@ test("through a kubelet's restart, silent, then OK and empty, then partial to fu
     .allOpen()
     .map(({ key, validFromMs }) => `${key} ${validFromMs}`);
   const stillListed = new Set(
-    mapAllocations(again, node, () => undefined, { isOurs: isNvidiaResource }).allocations.map(
+    mapAllocations(again, node, noPodSource, { isOurs: isNvidiaResource }).allocations.map(
       ({ pod }) => pod,
     ),
   );
@@ -146,7 +146,7 @@ test("a pod that ended is gone from the next answer and its allocation closed", 
   observe(history, 2000, { heard: true, pods: after });
   assert.deepEqual(
     held(history),
-    mapAllocations(after, node, () => undefined, { isOurs: isNvidiaResource })
+    mapAllocations(after, node, noPodSource, { isOurs: isNvidiaResource })
       .allocations.map((a) => `${a.pod}/${a.container} ${a.deviceUuid.slice(0, 6)} ${a.replica}`)
       .sort(),
   );
@@ -154,10 +154,10 @@ test("a pod that ended is gone from the next answer and its allocation closed", 
 
 test("a device on two NUMA nodes is one allocation; DRA devices are found by minor and placement", async () => {
   const [numa = [], dra = []] = await lists(["20-numa-init", "30-dra"]);
-  const one = mapAllocations(numa, node, () => undefined, { isOurs: isNvidiaResource });
+  const one = mapAllocations(numa, node, noPodSource, { isOurs: isNvidiaResource });
   const both = one.allocations.filter(({ pod }) => pod === "both").map((a) => a.deviceUuid);
   assert.equal(new Set(both).size, both.length);
-  const two = mapAllocations(dra, node, () => undefined, { isOurs: isNvidiaResource });
+  const two = mapAllocations(dra, node, noPodSource, { isOurs: isNvidiaResource });
   assert.deepEqual(
     two.allocations
       .filter(({ pod }) => pod === "dra")
@@ -177,7 +177,7 @@ test("what cannot be tied to silicon is told with its reason and never guessed",
     ],
   });
   const map = (resourceName: string, id: string) =>
-    mapAllocations([pod(resourceName, id)], node, () => undefined, { isOurs: isNvidiaResource });
+    mapAllocations([pod(resourceName, id)], node, noPodSource, { isOurs: isNvidiaResource });
   assert.equal(map("nvidia.com/gpu", `${gpu}-3`).unmapped[0]?.reason, "slot_only");
   assert.equal(map("nvidia.com/gpu", "GPU-99").unmapped[0]?.reason, "unknown_form");
   assert.equal(map("nvidia.com/gpu", whole(9, 9).uuid).unmapped[0]?.reason, "not_on_this_node");

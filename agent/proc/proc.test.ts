@@ -71,6 +71,7 @@ test("a process in a pod is known by its container, its pod and its own pid", ()
     pid: 41,
     startTime: 41,
     parentPid: 1,
+    session: 0,
     ownPid: 7,
     command: "VLLM::Worker",
     podUid,

@@ -32,6 +32,7 @@ export interface ProcessRef {
 
 export interface ProcessFacts extends ProcessRef {
   readonly parentPid: number;
+  readonly session: number;
   /** The pid that the process itself sees. */
   readonly ownPid: number;
   readonly command: string;
@@ -92,6 +93,7 @@ export function createProc(
       return {
         ...of,
         parentPid: found.parentPid,
+        session: found.session,
         ownPid: parseOwnPid(status) ?? pid,
         command: found.command === nodeMain ? (exe(root, pid) ?? found.command) : found.command,
         podUid: owner?.podUid,

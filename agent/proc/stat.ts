@@ -6,6 +6,8 @@ export interface Stat {
   /** The kernel's name of the program, at most 15 bytes, the process's own choice. */
   readonly command: string;
   readonly parentPid: number;
+  /** The session's leader: what was started together in a terminal or as a service. */
+  readonly session: number;
   /** Field 22, ticks since boot. */
   readonly startTime: number;
 }
@@ -17,9 +19,10 @@ export function parseStat(text: string): Stat | undefined {
   if (open === -1 || close < open) return undefined;
   const fields = text.slice(close + 2).split(" ");
   const parentPid = Number(fields[1]);
+  const session = Number(fields[3]);
   const startTime = Number(fields[19]);
-  if (!Number.isSafeInteger(parentPid) || !Number.isSafeInteger(startTime)) return undefined;
-  return { command: printable(text.slice(open + 1, close)), parentPid, startTime };
+  if (![parentPid, session, startTime].every(Number.isSafeInteger)) return undefined;
+  return { command: printable(text.slice(open + 1, close)), parentPid, session, startTime };
 }
 
 /** The pid that the process itself sees: the last of `NSpid:`, innermost namespace. */

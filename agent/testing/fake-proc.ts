@@ -10,6 +10,7 @@ export interface FakeProcess {
   readonly pid: number;
   readonly startTime?: number;
   readonly parentPid?: number;
+  readonly session?: number;
   readonly ownPid?: number;
   readonly command?: string;
   /** Text of /proc/<pid>/cgroup. */
@@ -49,10 +50,12 @@ export function createFakeProc(options: { bootId?: string } = {}): FakeProc {
     write,
     remove,
     add(process) {
-      const { pid, startTime = pid, parentPid = 1, ownPid = pid, command = "python3" } = process;
+      const { pid, startTime = pid, parentPid = 1, session = 0, ownPid = pid } = process;
+      const { command = "python3" } = process;
       remove(pid);
-      const rest = Array.from({ length: 17 }, () => "0").join(" ");
-      write(`${pid}/stat`, `${pid} (${command}) S ${parentPid} ${rest} ${startTime} 0 0\n`);
+      const rest = Array.from({ length: 15 }, () => "0").join(" ");
+      const numbers = `${parentPid} ${pid} ${session} ${rest} ${startTime}`;
+      write(`${pid}/stat`, `${pid} (${command}) S ${numbers} 0 0\n`);
       write(`${pid}/status`, `Name:\t${command}\nNSpid:\t${pid}\t${ownPid}\n`);
       write(`${pid}/cgroup`, process.cgroup ?? "0::/user.slice\n");
       write(`${pid}/environ`, environOf(process.environment ?? { PATH: "/usr/bin" }));
