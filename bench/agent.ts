@@ -7,8 +7,11 @@
  */
 import { dirname } from "node:path";
 import { openDriver } from "../agent/nvml/driver.ts";
+import type { Commit } from "../agent/nvml/reader.ts";
+import { finish } from "../agent/nvml/work.ts";
 import { resolve, type Evidence, type Resource } from "../agent/identity/resolve.ts";
 import { createFakeNode } from "../agent/testing/fake-driver.ts";
+import { allSets } from "../agent/testing/read-driver.ts";
 import { runPython } from "../agent/testing/nvidia-ml-py.ts";
 
 const rounds = 5;
@@ -58,12 +61,12 @@ print((time.process_time() - start) * 1e6 / points, points)
 for (const costs of [[], ["cost realistic"]]) {
   using node = createFakeNode(...lines, ...costs);
   const lives = costs.length > 0 ? sleptSeconds : seconds;
-  await readOurs(node.library(), lives); // warms the compiler: an agent runs for weeks
+  readOurs(node.library(), lives); // warms the compiler: an agent runs for weeks
   const ours: number[] = [];
   const theirs: number[] = [];
   let points = 0;
   for (let round = 0; round < rounds; round += 1) {
-    const run = await readOurs(node.library(), lives);
+    const run = readOurs(node.library(), lives);
     points = run.points;
     ours.push(run.cpuUs / run.points);
     const told = runPython(script, {
@@ -87,31 +90,24 @@ for (const costs of [[], ["cost realistic"]]) {
 }
 resolver();
 
-async function readOurs(
-  libraryPath: string,
-  lives: number,
-): Promise<{ cpuUs: number; points: number }> {
-  const opened = openDriver({
-    libraryPath,
-    pidExists: () => true,
-    monotonicMs: () => performance.now(),
-  });
+function readOurs(libraryPath: string, lives: number): { cpuUs: number; points: number } {
+  const opened = openDriver({ libraryPath, pidExists: () => true });
   if (!("driver" in opened)) throw new Error(opened.detail);
   const { driver } = opened;
-  await driver.readTopology();
-  const second = async (): Promise<number> => {
-    let count = 0;
-    const add = (readings: ReturnType<typeof driver.sampleFast>): void => {
-      for (const { values } of readings) count += Object.keys(values).length;
-    };
-    for (let tick = 0; tick < 10; tick += 1) add(driver.sampleFast());
-    add(await driver.sampleSlow());
-    return count;
-  };
-  await second();
-  const before = process.cpuUsage();
+  finish(driver.topology());
+  const sets = { ...allSets, profiling: false };
   let points = 0;
-  for (let n = 0; n < lives; n += 1) points += await second();
+  const commit: Commit = (_uuid, _group, row) => {
+    for (const value of row.values) if (!Number.isNaN(value)) points += 1;
+  };
+  const second = (): void => {
+    for (let tick = 0; tick < 10; tick += 1) driver.fast(sets, commit);
+    finish(driver.slow(sets, true, commit));
+  };
+  second();
+  points = 0;
+  const before = process.cpuUsage();
+  for (let n = 0; n < lives; n += 1) second();
   const used = process.cpuUsage(before);
   driver.close();
   return { cpuUs: used.user + used.system, points };

@@ -4,27 +4,22 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { createFakeNode, type FakeNode, type Generation } from "../testing/fake-driver.ts";
-import { openDriver, type Driver } from "./driver.ts";
-import { gpmMetrics, slowMetrics, type Metric, type Reading } from "./readings.ts";
+import { readDriver, type ReadDriver, type Reading } from "../testing/read-driver.ts";
+import { gpmMetrics, slowMetrics, type Metric } from "./readings.ts";
 
-function open(node: FakeNode, generation: Generation = "default"): Driver & Disposable {
-  const opened = openDriver({
-    libraryPath: node.library(generation),
-    pidExists: (pid) => pid === process.pid || pid === process.ppid,
-    monotonicMs: () => performance.now(),
-  });
-  assert.ok("driver" in opened, JSON.stringify(opened));
-  return { ...opened.driver, [Symbol.dispose]: () => opened.driver.close() };
+function open(node: FakeNode, generation: Generation = "default"): ReadDriver {
+  return readDriver(node.library(generation), (pid) => existsSync(`/proc/${pid}`));
 }
 
 /** Script time may not stand still for GPM's two samples to differ in wall time: 120 ms apart. */
-async function gpmTwice(driver: Driver): Promise<readonly Reading[]> {
-  await driver.sampleGpm();
+async function gpmTwice(driver: ReadDriver): Promise<readonly Reading[]> {
+  driver.gpm();
   const until = performance.now() + 120;
   while (performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
-  return driver.sampleGpm();
+  return driver.gpm();
 }
 
 /** Every metric is either measured or has a reason, and never both. */
@@ -51,7 +46,7 @@ for (const [card, facts] of Object.entries(cards)) {
   test(`a whole ${card} is read in full`, async () => {
     using node = createFakeNode(`gpu 0 ${card} minor=3`, "load steady 0.5", "time 1000");
     using driver = open(node);
-    const { gpus, trouble } = await driver.readTopology();
+    const { gpus, trouble } = driver.topology();
     assert.equal(trouble, undefined);
     const [gpu] = gpus;
     assert.ok(gpu);
@@ -63,14 +58,14 @@ for (const [card, facts] of Object.entries(cards)) {
     assert.equal(gpu.migEnabled, mig);
     assert.deepEqual(gpu.slices, []);
 
-    const [fast] = driver.sampleFast();
+    const [fast] = driver.fast();
     assert.equal(fast?.device, gpu.uuid);
     assert.equal(fast.values.utilizationRatio, 0.5);
     assert.equal(fast.values.memoryUtilizationRatio, 0.37);
     assert.ok((fast.values.powerWatts ?? 0) > 5 && (fast.values.powerWatts ?? 0) <= watts);
     assert.deepEqual(fast.missing, {});
 
-    const [slow] = await driver.sampleSlow();
+    const [slow] = driver.slow();
     assert.ok(slow);
     assertHonest(slow, slowMetrics);
     assert.equal(slow.values.memoryTotalBytes, memoryMib * 2 ** 20);
@@ -101,7 +96,7 @@ test("slices of a partitioned H100 have their identity, memory, GPM and processe
     "load steady 0.5",
   );
   using driver = open(node);
-  const [gpu] = (await driver.readTopology()).gpus;
+  const [gpu] = driver.topology().gpus;
   assert.ok(gpu);
   assert.equal(gpu.migEnabled, true);
   assert.deepEqual(
@@ -118,11 +113,11 @@ test("slices of a partitioned H100 have their identity, memory, GPM and processe
       { start: 6, size: 1 },
     ],
   );
-  const [whole] = driver.sampleFast();
+  const [whole] = driver.fast();
   assert.equal(whole?.missing.utilizationRatio, "mig_enabled");
   assert.ok(whole?.values.powerWatts);
 
-  const [parent, ...slices] = await driver.sampleSlow();
+  const [parent, ...slices] = driver.slow();
   assert.ok(parent?.values.energyMillijoules !== undefined);
   for (const slice of slices) {
     assertHonest(slice, slowMetrics);
@@ -136,7 +131,7 @@ test("slices of a partitioned H100 have their identity, memory, GPM and processe
   for (const reading of activity) {
     assert.ok(Math.abs((reading.values.smActivityRatio ?? 0) - 0.41) < 0.001, reading.device);
   }
-  const { rows, missing } = await driver.readProcesses();
+  const { rows, missing } = driver.processes();
   assert.equal(missing.size, 0);
   assert.deepEqual(
     rows.map((row) => [row.pid, row.kind, row.device, row.memoryBytes, row.smUtilizationRatio]),
@@ -150,7 +145,7 @@ test("slices of a partitioned H100 have their identity, memory, GPM and processe
 test("an A100's seven slices have no activity, because nothing can measure it", async () => {
   using node = createFakeNode("node a100-mig7");
   using driver = open(node);
-  const [gpu] = (await driver.readTopology()).gpus;
+  const [gpu] = driver.topology().gpus;
   assert.equal(gpu?.slices.length, 7);
   for (const reading of await gpmTwice(driver)) {
     assert.deepEqual(reading.values, {});
@@ -166,7 +161,7 @@ test("two compute instances of one GPU instance do not get that instance's activ
     "slice 0 2 1g.10gb gi=9",
   );
   using driver = open(node);
-  await driver.readTopology();
+  driver.topology();
   const [, first, second, alone] = await gpmTwice(driver);
   assert.equal(first?.missing.smActivityRatio, "instance_shared");
   assert.equal(second?.missing.smActivityRatio, "instance_shared");
@@ -176,7 +171,7 @@ test("two compute instances of one GPU instance do not get that instance's activ
 test("the mixed node of eight is enumerated in index order", async () => {
   using node = createFakeNode("node mixed-8");
   using driver = open(node);
-  const { gpus } = await driver.readTopology();
+  const { gpus } = driver.topology();
   assert.deepEqual(
     gpus.map((gpu) => gpu.index),
     [0, 1, 2, 3, 4, 5, 6, 7],
@@ -213,15 +208,15 @@ for (const [generation, { version, missing }] of Object.entries(generations)) {
       );
       // Safe: the keys of the table above are generations.
       using driver = open(node, generation as Generation);
-      assert.match(driver.info.driverVersion ?? "", version);
-      await driver.readTopology();
-      const [slow] = await driver.sampleSlow();
+      assert.match(driver.driver.info.driverVersion ?? "", version);
+      driver.topology();
+      const [slow] = driver.slow();
       assert.equal(slow?.values.memoryTotalBytes, 81559 * 2 ** 20);
       assert.ok(slow?.values.temperatureCelsius !== undefined);
       assert.equal(slow?.values.throttleReasons, 0);
       const [gpm] = await gpmTwice(driver);
       assert.equal(gpm?.missing.smActivityRatio, missing.smActivityRatio);
-      const { rows } = await driver.readProcesses();
+      const { rows } = driver.processes();
       assert.deepEqual(
         rows.map((row) => [row.pid, row.memoryBytes]),
         pids.map((pid, index) => [pid, (100 + index) * 2 ** 20]),
@@ -235,20 +230,7 @@ for (const [generation, { version, missing }] of Object.entries(generations)) {
 test("before R470 a slice's UUID has the old form", async () => {
   using node = createFakeNode("gpu 0 a100 mig=1", "slice 0 0 1g.10gb gi=7");
   using driver = open(node, "r450");
-  const [gpu] = (await driver.readTopology()).gpus;
+  const [gpu] = driver.topology().gpus;
   assert.equal(gpu?.slices[0]?.uuid, `MIG-${gpu?.uuid}/7/0`);
   assert.equal(gpu?.slices[0]?.smCount, undefined, "R450 has no attributes call");
-});
-
-test("costs of every source are measured", async () => {
-  using node = createFakeNode("gpu 0 h100", "cost RunningProcess 3000");
-  using driver = open(node);
-  await driver.readTopology();
-  driver.sampleFast();
-  await driver.readProcesses();
-  const costs = driver.costs();
-  assert.equal(costs.fast.runs, 1);
-  assert.equal(costs.slow.runs, 0);
-  assert.ok(costs.processes.totalMs >= 9, `${costs.processes.totalMs} ms for three lists of 3 ms`);
-  assert.ok(costs.processes.maxMs <= costs.processes.totalMs);
 });

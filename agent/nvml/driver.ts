@@ -1,19 +1,19 @@
 /**
  * One opened driver: topology, samples, processes and events over one library, on one thread.
  *
- * Everything here may block for as long as the driver does, so production code runs it inside
- * nvml-worker.ts and talks to client.ts. Time spent in each source is measured and told.
+ * Everything here may block for as long as the driver does, so production code runs it inside the sampling
+ * thread. Long reads are work in single steps (work.ts); only waiting for events happens on another thread.
  */
-import { setImmediate as yieldToLoop } from "node:timers/promises";
-import { createEventWaiter, type DeviceEvent } from "./events.ts";
+import { createEventWaiter, type NvmlEvent } from "./events.ts";
 import { createFunctions, type Functions } from "./functions.ts";
-import { createGpm } from "./gpm.ts";
-import { outBuffer, textOf, textSizes, u32 } from "./layouts.ts";
-import { LibraryNotFound, loadLibrary } from "./library.ts";
+import { textOf, textSizes, u32 } from "./layouts.ts";
+import { LibraryNotFound, loadLibrary, outBuffer } from "./library.ts";
+import { createLinkReader, type GpuDetails } from "./links.ts";
 import { createProcessReader, type ProcessList } from "./processes.ts";
-import { code, reasonOf, type Reading, type Reason } from "./readings.ts";
-import { createSampler } from "./sample.ts";
+import { createReader, type Commit } from "./reader.ts";
+import { code, reasonOf, type ReadSets, type Reason } from "./readings.ts";
 import { createTopologyReader, type Gpu, type OpenGpu } from "./topology.ts";
+import type { Work } from "./work.ts";
 
 export interface Topology {
   /** undefined: read well. Otherwise `gpus` is what was known before, or nothing. */
@@ -22,31 +22,25 @@ export interface Topology {
 }
 
 export interface DriverInfo {
+  readonly libraryPath: string;
   readonly driverVersion: string | undefined;
   readonly nvmlVersion: string | undefined;
   /** 1000 · major + 10 · minor. */
   readonly cudaVersion: number | undefined;
 }
 
-/** Sources whose cost is told apart. */
-export type Source = "topology" | "fast" | "slow" | "gpm" | "processes";
-
-/** Time inside a source since the driver was opened. */
-export interface Cost {
-  readonly runs: number;
-  readonly totalMs: number;
-  readonly maxMs: number;
-}
-
 export interface Driver {
   readonly info: DriverInfo;
-  readTopology(): Promise<Topology>;
-  sampleFast(): readonly Reading[];
-  sampleSlow(): Promise<readonly Reading[]>;
-  sampleGpm(): Promise<readonly Reading[]>;
-  readProcesses(): Promise<ProcessList>;
-  waitForEvent(timeoutMs: number): Promise<DeviceEvent | undefined>;
-  costs(): Readonly<Record<Source, Cost>>;
+  /** Reads what there is; the samples below are of what this saw. */
+  topology(): Work<Topology>;
+  /** The short tick of all GPUs, at once. */
+  fast(sets: ReadSets, commit: Commit): void;
+  /** The long tick of all GPUs and slices; `rare`: with what hardly ever changes. */
+  slow(sets: ReadSets, rare: boolean, commit: Commit): Work<void>;
+  processes(): Work<ProcessList>;
+  /** Per GPU: what no sample carries. */
+  details(): Work<readonly GpuDetails[]>;
+  waitForEvent(timeoutMs: number): Promise<NvmlEvent | undefined>;
   close(): void;
 }
 
@@ -58,7 +52,6 @@ export interface DriverOptions {
   /** AXONIZE_NVML_LIBRARY; undefined: the usual places. */
   readonly libraryPath: string | undefined;
   readonly pidExists: (pid: number) => boolean;
-  readonly monotonicMs: () => number;
 }
 
 /** Opens the driver, or says why there is none; no driver is a state and not an error. */
@@ -70,6 +63,10 @@ export function openDriver(options: DriverOptions): Opened {
     if (!(error instanceof LibraryNotFound)) throw error;
     return { trouble: "driver_not_loaded", detail: error.message };
   }
+  if (!functions.has("init") || !functions.has("count") || !functions.has("handleByIndex")) {
+    const detail = `${functions.libraryPath} lacks NVML's own first functions (nvmlInit_v2 and others)`;
+    return { trouble: "function_missing", detail };
+  }
   const returned = functions.call("init");
   if (returned !== code.success) {
     return { trouble: reasonOf(returned), detail: `nvmlInit_v2 answered ${returned}` };
@@ -79,57 +76,35 @@ export function openDriver(options: DriverOptions): Opened {
 
 function createDriver(functions: Functions, options: DriverOptions): Driver {
   const topology = createTopologyReader(functions);
-  const sampler = createSampler(functions, topology);
-  const gpm = createGpm(functions, topology);
+  const reader = createReader(functions, topology);
   const processes = createProcessReader(functions, topology, options);
+  const links = createLinkReader(functions);
   const events = createEventWaiter(functions);
-  const meter = createMeter(options.monotonicMs);
   let gpus: readonly OpenGpu[] = [];
   let registered = "";
 
   return {
     info: readInfo(functions),
-    readTopology: () =>
-      meter.measure("topology", async () => {
-        const answer = await topology.read(gpus);
-        if (answer.returned !== code.success) {
-          return { trouble: reasonOf(answer.returned), gpus: gpus.map(withoutHandles) };
-        }
-        gpus = answer.gpus;
-        sampler.forget();
-        gpm.retain(gpus);
-        const wanted = gpus.map((gpu) => `${gpu.uuid} ${gpu.handle} ${String(gpu.lost)}`).join();
-        if (wanted !== registered) events.register(gpus);
-        registered = wanted;
-        return { trouble: undefined, gpus: gpus.map(withoutHandles) };
-      }),
-    sampleFast: () => meter.measureNow("fast", () => gpus.map((gpu) => sampler.fast(gpu))),
-    sampleSlow: () =>
-      meter.measure("slow", async () => {
-        const readings: Reading[] = [];
-        for (const gpu of gpus) {
-          readings.push(sampler.slow(gpu));
-          for (const slice of gpu.slices) readings.push(sampler.slowSlice(gpu, slice));
-          await yieldToLoop();
-        }
-        return readings;
-      }),
-    sampleGpm: () =>
-      meter.measure("gpm", async () => {
-        const readings: Reading[] = [];
-        for (const gpu of gpus) {
-          readings.push(gpm.sample(gpu));
-          for (const slice of gpu.slices) readings.push(gpm.sample(gpu, slice));
-          await yieldToLoop();
-        }
-        return readings;
-      }),
-    readProcesses: () => meter.measure("processes", () => processes.read(gpus)),
+    *topology() {
+      const answer = yield* topology.read(gpus);
+      if (answer.returned !== code.success) {
+        return { trouble: reasonOf(answer.returned), gpus: gpus.map(withoutHandles) };
+      }
+      gpus = answer.gpus;
+      reader.use(gpus);
+      const wanted = gpus.map((gpu) => `${gpu.uuid} ${gpu.handle} ${String(gpu.lost)}`).join();
+      if (wanted !== registered) events.register(gpus);
+      registered = wanted;
+      return { trouble: undefined, gpus: gpus.map(withoutHandles) };
+    },
+    fast: (sets, commit) => reader.fast(sets, commit),
+    slow: (sets, rare, commit) => reader.slow(sets, rare, commit),
+    processes: () => processes.read(gpus),
+    details: () => links.read(gpus),
     waitForEvent: (timeoutMs) => events.wait(timeoutMs),
-    costs: meter.costs,
     close() {
       events.close();
-      gpm.retain([]);
+      reader.close();
       functions.call("shutdown");
     },
   };
@@ -144,50 +119,14 @@ function readInfo(functions: Functions): DriverInfo {
   const text = outBuffer(textSizes.version);
   const number = outBuffer(4);
   const string = (name: "driverVersion" | "nvmlVersion"): string | undefined =>
-    functions.call(name, text.bytes, textSizes.version) === code.success
+    functions.call(name, text.at, textSizes.version) === code.success
       ? textOf(text.bytes)
       : undefined;
   return {
+    libraryPath: functions.libraryPath,
     driverVersion: string("driverVersion"),
     nvmlVersion: string("nvmlVersion"),
     cudaVersion:
-      functions.call("cudaVersion", number.bytes) === code.success
-        ? u32(number.view, 0)
-        : undefined,
-  };
-}
-
-function createMeter(monotonicMs: () => number) {
-  const zero = (): { runs: number; totalMs: number; maxMs: number } => ({
-    runs: 0,
-    totalMs: 0,
-    maxMs: 0,
-  });
-  const costs = { topology: zero(), fast: zero(), slow: zero(), gpm: zero(), processes: zero() };
-  const add = (source: Source, startedMs: number): void => {
-    const ms = monotonicMs() - startedMs;
-    const cost = costs[source];
-    cost.runs += 1;
-    cost.totalMs += ms;
-    cost.maxMs = Math.max(cost.maxMs, ms);
-  };
-  return {
-    measureNow<T>(source: Source, work: () => T): T {
-      const started = monotonicMs();
-      try {
-        return work();
-      } finally {
-        add(source, started);
-      }
-    },
-    async measure<T>(source: Source, work: () => Promise<T>): Promise<T> {
-      const started = monotonicMs();
-      try {
-        return await work();
-      } finally {
-        add(source, started);
-      }
-    },
-    costs: () => structuredClone(costs),
+      functions.call("cudaVersion", number.at) === code.success ? u32(number.view, 0) : undefined,
   };
 }

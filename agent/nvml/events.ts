@@ -3,15 +3,16 @@
  * again and again. Events before the registration are lost to NVML; a kernel log would have them.
  */
 import type { Functions } from "./functions.ts";
-import { instanceId, outBuffer, sizes, u64 } from "./layouts.ts";
+import { instanceId, sizes, u64 } from "./layouts.ts";
+import { outBuffer } from "./library.ts";
 import { code } from "./readings.ts";
 import type { OpenGpu } from "./topology.ts";
 
-export type DeviceEventKind = "xid" | "ecc" | "mig" | "other";
+export type NvmlEventKind = "xid" | "ecc" | "mig" | "other";
 
-export interface DeviceEvent {
+export interface NvmlEvent {
   readonly gpuUuid: string;
-  readonly kind: DeviceEventKind;
+  readonly kind: NvmlEventKind;
   /** NVML's event type bits. */
   readonly type: number;
   /** The XID number for `xid`; 999 is unknown. */
@@ -24,7 +25,7 @@ export interface EventWaiter {
   /** Registers at these GPUs, instead of at those before. */
   register(gpus: readonly OpenGpu[]): void;
   /** Waits once, at most `timeoutMs`. Undefined: nothing happened. */
-  wait(timeoutMs: number): Promise<DeviceEvent | undefined>;
+  wait(timeoutMs: number): Promise<NvmlEvent | undefined>;
   close(): void;
 }
 
@@ -38,7 +39,7 @@ export function createEventWaiter(functions: Functions): EventWaiter {
   let names = new Map<number, string>();
 
   const create = (): number | undefined =>
-    functions.call("eventSetCreate", small.bytes) === code.success ? u64(small.view, 0) : undefined;
+    functions.call("eventSetCreate", small.at) === code.success ? u64(small.view, 0) : undefined;
 
   /** A set that is being waited on is freed when the wait returns, never under it. */
   const drop = (): void => {
@@ -54,7 +55,7 @@ export function createEventWaiter(functions: Functions): EventWaiter {
       names = new Map();
       for (const gpu of gpus) {
         if (gpu.lost) continue;
-        if (functions.call("supportedEvents", gpu.handle, small.bytes) !== code.success) continue;
+        if (functions.call("supportedEvents", gpu.handle, small.at) !== code.success) continue;
         const mask = BigInt(wanted) & small.view.getBigUint64(0, true);
         if (mask === 0n) continue;
         if (functions.call("registerEvents", gpu.handle, mask, fresh) === code.success) {
@@ -69,7 +70,7 @@ export function createEventWaiter(functions: Functions): EventWaiter {
       const waited = set;
       waitedOn = waited;
       try {
-        const returned = await functions.callAsync("eventWait", waited, data.bytes, timeoutMs);
+        const returned = await functions.callAsync("eventWait", waited, data.at, timeoutMs);
         const gpuUuid = names.get(u64(data.view, 0));
         if (returned !== code.success || gpuUuid === undefined) return undefined;
         const type = u64(data.view, 8);
@@ -90,7 +91,7 @@ export function createEventWaiter(functions: Functions): EventWaiter {
   };
 }
 
-function kindOf(type: number): DeviceEventKind {
+function kindOf(type: number): NvmlEventKind {
   if ((type & bits.xid) !== 0) return "xid";
   if ((type & bits.migChange) !== 0) return "mig";
   if ((type & (bits.eccDouble | bits.retired | bits.poison)) !== 0) return "ecc";

@@ -5,20 +5,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createFakeNode, type FakeNode } from "../testing/fake-driver.ts";
-import { openDriver, type Driver } from "./driver.ts";
+import { readDriver, type ReadDriver } from "../testing/read-driver.ts";
+import { openDriver } from "./driver.ts";
 
-function open(node: FakeNode): Driver & Disposable {
-  const opened = openDriver({
-    libraryPath: node.library(),
-    pidExists: () => true,
-    monotonicMs: () => performance.now(),
-  });
-  assert.ok("driver" in opened, JSON.stringify(opened));
-  return { ...opened.driver, [Symbol.dispose]: () => opened.driver.close() };
-}
+const open = (node: FakeNode): ReadDriver => readDriver(node.library());
 
 test("without a library, or without a driver, opening says so and does not throw", () => {
-  const options = { pidExists: () => true, monotonicMs: () => 0 };
+  const options = { pidExists: () => true };
   const none = openDriver({ ...options, libraryPath: "/nowhere/libnvidia-ml.so.1" });
   assert.ok("trouble" in none);
   assert.equal(none.trouble, "driver_not_loaded");
@@ -32,13 +25,13 @@ test("without a library, or without a driver, opening says so and does not throw
 test("a GPU that falls off the bus keeps its identity and loses its values; the other goes on", async () => {
   using node = createFakeNode("gpu 0 h100", "gpu 1 h100");
   using driver = open(node);
-  const before = await driver.readTopology();
+  const before = driver.topology();
   node.write("gpu 0 h100", "gpu 1 h100", "lost 1");
-  const [first, second] = driver.sampleFast();
+  const [first, second] = driver.fast();
   assert.ok(first?.values.powerWatts);
   assert.deepEqual(second?.values, {});
   assert.equal(second?.missing.powerWatts, "gpu_lost");
-  const after = await driver.readTopology();
+  const after = driver.topology();
   assert.deepEqual(
     after.gpus.map((gpu) => [gpu.uuid, gpu.lost]),
     [
@@ -46,25 +39,25 @@ test("a GPU that falls off the bus keeps its identity and loses its values; the 
       [before.gpus[1]?.uuid, true],
     ],
   );
-  const slow = await driver.sampleSlow();
+  const slow = driver.slow();
   assert.equal(slow[1]?.missing.memoryUsedBytes, "gpu_lost");
-  assert.equal((await driver.readProcesses()).missing.get(second?.device ?? ""), "gpu_lost");
+  assert.equal(driver.processes().missing.get(second?.device ?? ""), "gpu_lost");
   node.write("gpu 0 h100", "gpu 1 h100");
-  assert.equal((await driver.readTopology()).gpus[1]?.lost, false, "a reset brings it back");
+  assert.equal(driver.topology().gpus[1]?.lost, false, "a reset brings it back");
 });
 
 test("a replaced driver is told as what it is, and nothing is measured from it", async () => {
   using node = createFakeNode("gpu 0 h100");
   using driver = open(node);
-  const known = await driver.readTopology();
+  const known = driver.topology();
   node.write("gpu 0 h100", "upgraded 1");
-  const again = await driver.readTopology();
+  const again = driver.topology();
   assert.equal(again.trouble, "library_mismatch");
   assert.deepEqual(again.gpus, known.gpus);
-  const [fast] = driver.sampleFast();
+  const [fast] = driver.fast();
   assert.deepEqual(fast?.values, {});
   assert.equal(fast?.missing.powerWatts, "library_mismatch");
-  assert.equal((await driver.sampleGpm())[0]?.missing.smActivityRatio, "library_mismatch");
+  assert.equal(driver.gpm()[0]?.missing.smActivityRatio, "library_mismatch");
 });
 
 test("a repartition under a stale handle yields no value of the new slice for the old one", async () => {
@@ -74,17 +67,17 @@ test("a repartition under a stale handle yields no value of the new slice for th
     "slice 0 1 1g.10gb gi=9",
   );
   using driver = open(node);
-  await driver.readTopology();
+  driver.topology();
   // The handle's place now holds another slice, with more memory than the old one had.
   node.write("gpu 0 h100 mig=1", "slice 0 0 7g.80gb gi=0");
-  const [, first, second] = await driver.sampleSlow();
+  const [, first, second] = driver.slow();
   assert.deepEqual([first?.values, second?.values], [{}, {}]);
   assert.equal(first?.missing.memoryUsedBytes, "slice_gone");
   assert.equal(second?.missing.memoryUsedBytes, "slice_gone");
-  for (const reading of (await driver.sampleGpm()).slice(1)) {
+  for (const reading of driver.gpm().slice(1)) {
     assert.equal(reading.missing.smActivityRatio, "slice_gone");
   }
-  const [gpu] = (await driver.readTopology()).gpus;
+  const [gpu] = driver.topology().gpus;
   assert.deepEqual(
     gpu?.slices.map((slice) => slice.profile),
     ["7g.80gb"],
@@ -94,39 +87,39 @@ test("a repartition under a stale handle yields no value of the new slice for th
 test("the same UUID with another profile is seen at the next reading of the topology", async () => {
   using node = createFakeNode("gpu 0 h100 mig=1", "slice 0 0 1g.10gb gi=9 uuid=MIG-same");
   using driver = open(node);
-  await driver.readTopology();
+  driver.topology();
   node.write("gpu 0 h100 mig=1", "slice 0 0 1g.20gb gi=9 uuid=MIG-same");
-  const [gpu] = (await driver.readTopology()).gpus;
+  const [gpu] = driver.topology().gpus;
   assert.equal(gpu?.slices[0]?.uuid, "MIG-same");
   assert.equal(gpu?.slices[0]?.profile, "1g.20gb");
-  const gpm = await driver.sampleGpm();
+  const gpm = driver.gpm();
   assert.equal(gpm[1]?.missing.smActivityRatio, "no_data", "no average across the two slices");
 });
 
 test("toggling MIG moves utilisation between measured and mig_enabled", async () => {
   using node = createFakeNode("gpu 0 h100", "load steady 0.5");
   using driver = open(node);
-  await driver.readTopology();
-  assert.equal(driver.sampleFast()[0]?.values.utilizationRatio, 0.5);
+  driver.topology();
+  assert.equal(driver.fast()[0]?.values.utilizationRatio, 0.5);
   node.write("gpu 0 h100 mig=1", "load steady 0.5");
   // Not known yet: the driver itself refuses, and 0 is not reported.
-  assert.equal(driver.sampleFast()[0]?.missing.utilizationRatio, "not_supported");
-  await driver.readTopology();
-  assert.equal(driver.sampleFast()[0]?.missing.utilizationRatio, "mig_enabled");
+  assert.equal(driver.fast()[0]?.missing.utilizationRatio, "not_supported");
+  driver.topology();
+  assert.equal(driver.fast()[0]?.missing.utilizationRatio, "mig_enabled");
   node.write("gpu 0 h100", "load steady 0.5");
-  await driver.readTopology();
-  assert.equal(driver.sampleFast()[0]?.values.utilizationRatio, 0.5);
+  driver.topology();
+  assert.equal(driver.fast()[0]?.values.utilizationRatio, 0.5);
 });
 
 test("without privilege the aggregates are refused and the slices are read one by one", async () => {
   using node = createFakeNode("node a100-mig7", "privileged 0", "process 0 4711 64 slot=2");
   using driver = open(node);
-  const [gpu] = (await driver.readTopology()).gpus;
+  const [gpu] = driver.topology().gpus;
   assert.equal(gpu?.slices[0]?.placementMissing, "no_permission");
-  const [parent, slice] = await driver.sampleSlow();
+  const [parent, slice] = driver.slow();
   assert.equal(parent?.missing.memoryUsedBytes, "no_permission");
   assert.equal(slice?.values.memoryTotalBytes, 9728 * 2 ** 20);
-  const { rows, missing } = await driver.readProcesses();
+  const { rows, missing } = driver.processes();
   assert.deepEqual(
     rows.map((row) => [row.pid, row.device]),
     [[4711, gpu?.slices[2]?.uuid]],
@@ -142,11 +135,11 @@ test("an injected error of one function takes that value and no other", async ()
     "fail * nvmlDeviceGetTemperatureV 25",
   );
   using driver = open(node);
-  await driver.readTopology();
-  const [fast] = driver.sampleFast();
+  driver.topology();
+  const [fast] = driver.fast();
   assert.equal(fast?.missing.powerWatts, "failed");
   assert.ok(fast?.values.utilizationRatio !== undefined);
-  const [slow] = await driver.sampleSlow();
+  const [slow] = driver.slow();
   assert.equal(slow?.values.memoryTotalBytes, 81559 * 2 ** 20, "version 1 answered instead");
   assert.ok(slow?.values.temperatureCelsius !== undefined, "the older function answered instead");
 });
@@ -155,8 +148,8 @@ test("a process list longer than the first guess is read whole, by NVML's own pr
   const processes = Array.from({ length: 500 }, (_, i) => `process 0 ${1000 + i} ${i + 1}`);
   using node = createFakeNode("gpu 0 h100", ...processes);
   using driver = open(node);
-  await driver.readTopology();
-  const { rows, truncatedCount } = await driver.readProcesses();
+  driver.topology();
+  const { rows, truncatedCount } = driver.processes();
   assert.equal(rows.length, 500);
   assert.equal(rows[499]?.memoryBytes, 500 * 2 ** 20);
   assert.equal(truncatedCount, 0);
@@ -169,23 +162,23 @@ test("three hundred slices are enumerated and sampled", async () => {
   ]).flat();
   using node = createFakeNode(...lines);
   using driver = open(node);
-  const { gpus } = await driver.readTopology();
+  const { gpus } = driver.topology();
   const uuids = new Set(gpus.flatMap((gpu) => gpu.slices.map((slice) => slice.uuid)));
   assert.equal(uuids.size, 301);
-  const slow = await driver.sampleSlow();
+  const slow = driver.slow();
   assert.equal(slow.length, 344);
   assert.ok(slow.every((reading) => reading.values.memoryUsedBytes !== undefined));
-  assert.equal((await driver.sampleGpm()).length, 344);
+  assert.equal(driver.gpm().length, 344);
 });
 
 test("XIDs and MIG changes arrive as events with their instance", async () => {
   using node = createFakeNode("gpu 0 h100", "gpu 1 h100");
   using driver = open(node);
-  const { gpus } = await driver.readTopology();
-  assert.equal(await driver.waitForEvent(10), undefined);
+  const { gpus } = driver.topology();
+  assert.equal(await driver.driver.waitForEvent(10), undefined);
   node.write("gpu 0 h100", "gpu 1 h100", "event 1 1 0x8 48 gi=3 ci=0", "event 2 0 0x100 0");
   const expected = { gpuInstanceId: undefined, computeInstanceId: undefined };
-  assert.deepEqual(await driver.waitForEvent(2000), {
+  assert.deepEqual(await driver.driver.waitForEvent(2000), {
     gpuUuid: gpus[1]?.uuid,
     kind: "xid",
     type: 8,
@@ -193,7 +186,7 @@ test("XIDs and MIG changes arrive as events with their instance", async () => {
     gpuInstanceId: 3,
     computeInstanceId: 0,
   });
-  assert.deepEqual(await driver.waitForEvent(2000), {
+  assert.deepEqual(await driver.driver.waitForEvent(2000), {
     gpuUuid: gpus[0]?.uuid,
     kind: "mig",
     type: 0x100,

@@ -5,39 +5,40 @@
  * NVIDIA's own bindings do, so callers handle a missing symbol and a refusal in one place.
  */
 import { code } from "./readings.ts";
-import type { Argument, Library, NativeFunction, Parameter } from "./library.ts";
+import type { Library, NativeCall, NativeFunction, Parameter } from "./library.ts";
 
 type Signature = readonly [exports: readonly string[], parameters: readonly Parameter[]];
 
 /** One device in, one buffer out. */
-const out: readonly Parameter[] = ["handle", "buffer"];
-const text: readonly Parameter[] = ["handle", "buffer", "u32"];
+const out: readonly Parameter[] = ["handle", "address"];
+const text: readonly Parameter[] = ["handle", "address", "u32"];
 
 const signatures = {
   init: [["nvmlInit_v2"], []],
   shutdown: [["nvmlShutdown"], []],
-  driverVersion: [["nvmlSystemGetDriverVersion"], ["buffer", "u32"]],
-  nvmlVersion: [["nvmlSystemGetNVMLVersion"], ["buffer", "u32"]],
+  driverVersion: [["nvmlSystemGetDriverVersion"], ["address", "u32"]],
+  nvmlVersion: [["nvmlSystemGetNVMLVersion"], ["address", "u32"]],
   cudaVersion: [
     ["nvmlSystemGetCudaDriverVersion_v2", "nvmlSystemGetCudaDriverVersion"],
-    ["buffer"],
+    ["address"],
   ],
-  count: [["nvmlDeviceGetCount_v2"], ["buffer"]],
-  handleByIndex: [["nvmlDeviceGetHandleByIndex_v2"], ["u32", "buffer"]],
+  count: [["nvmlDeviceGetCount_v2"], ["address"]],
+  handleByIndex: [["nvmlDeviceGetHandleByIndex_v2"], ["u32", "address"]],
   uuid: [["nvmlDeviceGetUUID"], text],
   name: [["nvmlDeviceGetName"], text],
   serial: [["nvmlDeviceGetSerial"], text],
   minorNumber: [["nvmlDeviceGetMinorNumber"], out],
   architecture: [["nvmlDeviceGetArchitecture"], out],
-  computeCapability: [["nvmlDeviceGetCudaComputeCapability"], ["handle", "buffer", "buffer"]],
+  computeCapability: [["nvmlDeviceGetCudaComputeCapability"], ["handle", "address", "address"]],
   pciInfo: [["nvmlDeviceGetPciInfo_v3"], out],
-  migMode: [["nvmlDeviceGetMigMode"], ["handle", "buffer", "buffer"]],
+  migMode: [["nvmlDeviceGetMigMode"], ["handle", "address", "address"]],
   maxMigCount: [["nvmlDeviceGetMaxMigDeviceCount"], out],
-  migHandle: [["nvmlDeviceGetMigDeviceHandleByIndex"], ["handle", "u32", "buffer"]],
+  migHandle: [["nvmlDeviceGetMigDeviceHandleByIndex"], ["handle", "u32", "address"]],
   gpuInstanceId: [["nvmlDeviceGetGpuInstanceId"], out],
   computeInstanceId: [["nvmlDeviceGetComputeInstanceId"], out],
   attributes: [["nvmlDeviceGetAttributes_v2"], out],
-  gpuInstanceById: [["nvmlDeviceGetGpuInstanceById"], ["handle", "u32", "buffer"]],
+  nvLinkState: [["nvmlDeviceGetNvLinkState"], ["handle", "u32", "address"]],
+  gpuInstanceById: [["nvmlDeviceGetGpuInstanceById"], ["handle", "u32", "address"]],
   gpuInstanceInfo: [["nvmlGpuInstanceGetInfo"], out],
   utilization: [["nvmlDeviceGetUtilizationRates"], out],
   power: [["nvmlDeviceGetPowerUsage"], out],
@@ -46,45 +47,59 @@ const signatures = {
   memoryV2: [["nvmlDeviceGetMemoryInfo_v2"], out],
   memory: [["nvmlDeviceGetMemoryInfo"], out],
   temperatureV: [["nvmlDeviceGetTemperatureV"], out],
-  temperature: [["nvmlDeviceGetTemperature"], ["handle", "u32", "buffer"]],
-  clock: [["nvmlDeviceGetClockInfo"], ["handle", "u32", "buffer"]],
+  temperature: [["nvmlDeviceGetTemperature"], ["handle", "u32", "address"]],
+  clock: [["nvmlDeviceGetClockInfo"], ["handle", "u32", "address"]],
   throttle: [
     ["nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"],
     out,
   ],
-  eccErrors: [["nvmlDeviceGetTotalEccErrors"], ["handle", "u32", "u32", "buffer"]],
-  fieldValues: [["nvmlDeviceGetFieldValues"], ["handle", "i32", "buffer"]],
+  eccErrors: [["nvmlDeviceGetTotalEccErrors"], ["handle", "u32", "u32", "address"]],
+  fieldValues: [["nvmlDeviceGetFieldValues"], ["handle", "i32", "address"]],
   processDetails: [["nvmlDeviceGetRunningProcessDetailList"], out],
-  computeProcessesV3: [["nvmlDeviceGetComputeRunningProcesses_v3"], ["handle", "buffer", "buffer"]],
-  computeProcessesV2: [["nvmlDeviceGetComputeRunningProcesses_v2"], ["handle", "buffer", "buffer"]],
-  computeProcessesV1: [["nvmlDeviceGetComputeRunningProcesses"], ["handle", "buffer", "buffer"]],
-  mpsProcessesV3: [["nvmlDeviceGetMPSComputeRunningProcesses_v3"], ["handle", "buffer", "buffer"]],
+  computeProcessesV3: [
+    ["nvmlDeviceGetComputeRunningProcesses_v3"],
+    ["handle", "address", "address"],
+  ],
+  computeProcessesV2: [
+    ["nvmlDeviceGetComputeRunningProcesses_v2"],
+    ["handle", "address", "address"],
+  ],
+  computeProcessesV1: [["nvmlDeviceGetComputeRunningProcesses"], ["handle", "address", "address"]],
+  mpsProcessesV3: [
+    ["nvmlDeviceGetMPSComputeRunningProcesses_v3"],
+    ["handle", "address", "address"],
+  ],
   graphicsProcessesV3: [
     ["nvmlDeviceGetGraphicsRunningProcesses_v3"],
-    ["handle", "buffer", "buffer"],
+    ["handle", "address", "address"],
   ],
-  processUtilization: [["nvmlDeviceGetProcessUtilization"], ["handle", "buffer", "buffer", "u64"]],
+  processUtilization: [
+    ["nvmlDeviceGetProcessUtilization"],
+    ["handle", "address", "address", "u64"],
+  ],
   gpmSupport: [["nvmlGpmQueryDeviceSupport"], out],
-  gpmAlloc: [["nvmlGpmSampleAlloc"], ["buffer"]],
+  gpmAlloc: [["nvmlGpmSampleAlloc"], ["address"]],
   gpmFree: [["nvmlGpmSampleFree"], ["handle"]],
   gpmSample: [["nvmlGpmSampleGet"], ["handle", "handle"]],
   gpmMigSample: [["nvmlGpmMigSampleGet"], ["handle", "u32", "handle"]],
-  gpmMetrics: [["nvmlGpmMetricsGet"], ["buffer"]],
-  eventSetCreate: [["nvmlEventSetCreate"], ["buffer"]],
+  gpmMetrics: [["nvmlGpmMetricsGet"], ["address"]],
+  eventSetCreate: [["nvmlEventSetCreate"], ["address"]],
   eventSetFree: [["nvmlEventSetFree"], ["handle"]],
   supportedEvents: [["nvmlDeviceGetSupportedEventTypes"], out],
   registerEvents: [["nvmlDeviceRegisterEvents"], ["handle", "u64", "handle"]],
-  eventWait: [["nvmlEventSetWait_v2"], ["handle", "buffer", "u32"]],
+  eventWait: [["nvmlEventSetWait_v2"], ["handle", "address", "u32"]],
 } satisfies Record<string, Signature>;
 
 export type FunctionName = keyof typeof signatures;
 
 export interface Functions {
+  readonly libraryPath: string;
   has(name: FunctionName): boolean;
-  /** Calls on this thread; for what the driver answers from memory. */
-  call(name: FunctionName, ...values: readonly Argument[]): number;
-  /** Calls on a thread of the pool; for what may wait on the driver's lock for milliseconds. */
-  callAsync(name: FunctionName, ...values: readonly Argument[]): Promise<number>;
+  /** The function itself, for what is called every tick. */
+  native(name: FunctionName): NativeCall;
+  call(name: FunctionName, ...values: readonly (number | bigint)[]): number;
+  /** Calls on a thread of the pool; for what blocks by design. */
+  callAsync(name: FunctionName, ...values: readonly (number | bigint)[]): Promise<number>;
 }
 
 export function createFunctions(library: Library): Functions {
@@ -96,10 +111,15 @@ export function createFunctions(library: Library): Functions {
     }
     return bound.get(name);
   };
+  const native = (name: FunctionName): NativeCall => find(name)?.call ?? notThere;
   return {
+    libraryPath: library.path,
     has: (name) => find(name) !== undefined,
-    call: (name, ...values) => find(name)?.call(...values) ?? code.functionNotFound,
+    native,
+    call: (name, ...values) => native(name)(...values),
     callAsync: async (name, ...values) =>
       (await find(name)?.callAsync(...values)) ?? code.functionNotFound,
   };
 }
+
+const notThere: NativeCall = () => code.functionNotFound;

@@ -3,14 +3,18 @@
  * Hopper and later. Each target keeps its previous sample and takes the other buffer each tick, so the
  * average covers the whole tick. Buffers belong to the driver and are freed when a target is gone.
  */
-import type { Functions } from "./functions.ts";
-import { gpmMetricIds, outBuffer, sizes, u32, u64, versions } from "./layouts.ts";
-import { code, gpmMetrics, reasonOf, unreadable, type Reading, type Reason } from "./readings.ts";
-import type { OpenGpu, OpenSlice, TopologyReader } from "./topology.ts";
+import type { FunctionName, Functions } from "./functions.ts";
+import { gpmMetricIds, sizes, u32, u64, versions } from "./layouts.ts";
+import { outBuffer, type NativeCall, type OutBuffer } from "./library.ts";
+import { code, gpmMetrics, put, reasonCode, reasonOf, type Reason, type Row } from "./readings.ts";
+import type { OpenGpu, OpenSlice } from "./topology.ts";
+import type { Work } from "./work.ts";
 
 export interface Gpm {
-  /** Takes a sample and answers the average since the last one. */
-  sample(gpu: OpenGpu, slice?: OpenSlice): Reading;
+  /** Takes a sample and puts the averages since the last one into `row`, from position `at` on. */
+  read(row: Row, at: number, gpu: OpenGpu, slice: OpenSlice | undefined): Work<void>;
+  /** The slice turned out to be another one: no average may reach across that. */
+  forget(gpu: OpenGpu, slice: OpenSlice): void;
   /** Frees the buffers of targets that are not in the topology any more. */
   retain(gpus: readonly OpenGpu[]): void;
 }
@@ -24,64 +28,83 @@ interface Target {
 
 interface Context {
   readonly functions: Functions;
+  readonly gpuSample: NativeCall;
+  readonly migSample: NativeCall;
+  readonly metrics: NativeCall;
   readonly targets: Map<string, Target>;
   /** GPU → why it has no GPM; undefined: it has. */
   readonly support: Map<string, Reason | undefined>;
-  readonly small: { readonly bytes: Buffer; readonly view: DataView };
+  readonly small: OutBuffer;
   /** 24 + 40·N: as long as what is asked for, whatever a header's maximum is. */
-  readonly request: { readonly bytes: Buffer; readonly view: DataView };
+  readonly request: OutBuffer;
 }
 
 const ids = [gpmMetricIds.sm, gpmMetricIds.occupancy, gpmMetricIds.anyTensor, gpmMetricIds.dram];
 
-export function createGpm(functions: Functions, topology: TopologyReader): Gpm {
+export function createGpm(functions: Functions): Gpm {
   const context: Context = {
     functions,
+    gpuSample: functions.native("gpmSample"),
+    migSample: functions.native("gpmMigSample"),
+    metrics: functions.native("gpmMetrics"),
     targets: new Map(),
     support: new Map(),
     small: outBuffer(8),
-    request: outBuffer(sizes.gpmMetricsGet + sizes.gpmMetric * ids.length),
+    request: requestBuffer(),
   };
   return {
-    sample: (gpu, slice) => sample(context, topology, gpu, slice),
+    read: (row, at, gpu, slice) => read(context, row, at, gpu, slice),
+    forget(gpu, slice) {
+      const target = context.targets.get(keyOf(gpu, slice));
+      if (target) target.primed = false;
+    },
     retain: (gpus) => retain(context, gpus),
   };
 }
 
-function sample(
+function* read(
   context: Context,
-  topology: TopologyReader,
+  row: Row,
+  at: number,
   gpu: OpenGpu,
   slice: OpenSlice | undefined,
-): Reading {
-  const device = slice?.uuid ?? gpu.uuid;
+): Work<void> {
   const no = whyNot(context, gpu, slice);
-  if (no) return unreadable(device, gpmMetrics, no);
-  const target = targetOf(context, keyOf(gpu, slice));
-  if (!target) return unreadable(device, gpmMetrics, "failed");
-  const { functions } = context;
-  const returned = slice
-    ? functions.call("gpmMigSample", gpu.handle, slice.gpuInstanceId, target.next)
-    : functions.call("gpmSample", gpu.handle, target.next);
-  const gone = slice !== undefined && !topology.isStill(slice);
-  if (gone || returned !== code.success) {
-    target.primed = false;
-    return unreadable(device, gpmMetrics, gone ? "slice_gone" : reasonOf(returned));
+  const target = no === undefined ? targetOf(context, keyOf(gpu, slice)) : undefined;
+  if (!target) {
+    row.reasons.fill(reasonCode[no ?? "failed"], at, at + gpmMetrics.length);
+    return;
   }
-  const reading = target.primed
-    ? average(context, device, target)
-    : unreadable(device, gpmMetrics, "no_data");
+  yield sampleName(slice);
+  const returned = slice
+    ? context.migSample(gpu.handle, slice.gpuInstanceId, target.next)
+    : context.gpuSample(gpu.handle, target.next);
+  if (returned !== code.success) {
+    target.primed = false;
+    row.reasons.fill(reasonCode[reasonOf(returned)], at, at + gpmMetrics.length);
+    return;
+  }
+  if (target.primed) {
+    yield "gpmMetrics";
+    average(context, row, at, target);
+  } else {
+    row.reasons.fill(reasonCode.no_data, at, at + gpmMetrics.length);
+  }
   target.primed = true;
-  [target.previous, target.next] = [target.next, target.previous];
-  return reading;
+  const taken = target.next;
+  target.next = target.previous;
+  target.previous = taken;
+}
+
+function sampleName(slice: OpenSlice | undefined): FunctionName {
+  return slice ? "gpmMigSample" : "gpmSample";
 }
 
 function whyNot(context: Context, gpu: OpenGpu, slice: OpenSlice | undefined): Reason | undefined {
-  if (gpu.lost) return "gpu_lost";
   if (!context.support.has(gpu.uuid)) {
-    const { bytes, view } = context.small;
+    const { at, view } = context.small;
     view.setUint32(0, versions.gpm, true);
-    const returned = context.functions.call("gpmSupport", gpu.handle, bytes);
+    const returned = context.functions.call("gpmSupport", gpu.handle, at);
     if (returned === code.gpuIsLost || returned === code.libraryMismatch) return reasonOf(returned);
     const no = returned === code.success ? "not_supported" : reasonOf(returned);
     const yes = returned === code.success && u32(view, 4) === 1;
@@ -107,34 +130,44 @@ function targetOf(context: Context, key: string): Target | undefined {
 }
 
 function allocate({ functions, small }: Context): number | undefined {
-  return functions.call("gpmAlloc", small.bytes) === code.success ? u64(small.view, 0) : undefined;
+  return functions.call("gpmAlloc", small.at) === code.success ? u64(small.view, 0) : undefined;
 }
 
-function average({ functions, request }: Context, device: string, target: Target): Reading {
-  request.bytes.fill(0);
+/** The ids never change; each call sets the two samples and makes the old answers invalid. */
+function requestBuffer(): OutBuffer {
+  const request = outBuffer(sizes.gpmMetricsGet + sizes.gpmMetric * ids.length);
   request.view.setUint32(0, versions.gpm, true);
   request.view.setUint32(4, ids.length, true);
-  request.view.setBigUint64(8, BigInt(target.previous), true);
-  request.view.setBigUint64(16, BigInt(target.next), true);
   for (const [index, id] of ids.entries()) {
     request.view.setUint32(sizes.gpmMetricsGet + index * sizes.gpmMetric, id, true);
   }
-  const returned = functions.call("gpmMetrics", request.bytes);
-  if (returned !== code.success) return unreadable(device, gpmMetrics, reasonOf(returned));
-  const reading: Reading = { device, values: {}, missing: {} };
-  for (const [index, metric] of gpmMetrics.entries()) {
-    const at = sizes.gpmMetricsGet + index * sizes.gpmMetric;
-    const each = request.view.getInt32(at + 4, true);
-    if (each === code.success) reading.values[metric] = request.view.getFloat64(at + 8, true) / 100;
-    else reading.missing[metric] = reasonOf(each);
+  return request;
+}
+
+function average({ metrics, request }: Context, row: Row, to: number, target: Target): void {
+  const { view } = request;
+  setPointer(view, 8, target.previous);
+  setPointer(view, 16, target.next);
+  for (let index = 0; index < ids.length; index += 1) {
+    view.setInt32(sizes.gpmMetricsGet + index * sizes.gpmMetric + 4, code.noData, true);
   }
-  return reading;
+  const returned = metrics(request.at);
+  for (let index = 0; index < ids.length; index += 1) {
+    const at = sizes.gpmMetricsGet + index * sizes.gpmMetric;
+    const each = returned === code.success ? view.getInt32(at + 4, true) : returned;
+    put(row, to + index, each, view.getFloat64(at + 8, true) / 100);
+  }
+}
+
+function setPointer(view: DataView, at: number, pointer: number): void {
+  view.setUint32(at, pointer % 4294967296, true);
+  view.setUint32(at + 4, Math.floor(pointer / 4294967296), true);
 }
 
 function retain(context: Context, gpus: readonly OpenGpu[]): void {
   context.support.clear();
   const wanted = new Set(
-    gpus.flatMap((gpu) => [keyOf(gpu), ...gpu.slices.map((slice) => keyOf(gpu, slice))]),
+    gpus.flatMap((gpu) => [keyOf(gpu, undefined), ...gpu.slices.map((slice) => keyOf(gpu, slice))]),
   );
   for (const [key, target] of context.targets) {
     if (wanted.has(key)) continue;
@@ -150,7 +183,7 @@ function sharesInstance(gpu: OpenGpu, slice: OpenSlice): boolean {
 }
 
 /** The profile is in the key: the same UUID may come back as another slice. */
-function keyOf(gpu: OpenGpu, slice?: OpenSlice): string {
+function keyOf(gpu: OpenGpu, slice: OpenSlice | undefined): string {
   return slice
     ? `${slice.uuid} ${slice.profile} ${slice.gpuInstanceId} ${slice.computeInstanceId}`
     : `${gpu.uuid} ${String(gpu.migEnabled)}`;

@@ -32,8 +32,11 @@ export const versions = {
 
 export const textSizes = { uuid: 96, name: 96, version: 80, serial: 30 } as const;
 
-/** Fields read by one call on the long tick. Scope: all links for NVLink, 0 otherwise. */
+/** Fields read by one call. Scope: the link for NVLink, or all of them; 0 (the GPU) otherwise. */
 export const fieldIds = {
+  memoryTemperature: 82,
+  energyMillijoules: 83,
+  nvlinkCount: 91,
   nvlinkTxKib: 138,
   nvlinkRxKib: 139,
   remappedCorrected: 142,
@@ -52,12 +55,6 @@ export const noInstance = 0xffffffff;
 /** All ones in a memory figure: the driver does not tell it. */
 const notAvailable = 0xffffffffffffffffn;
 
-/** A reusable out-buffer with typed access. Own memory, never Node's shared pool, so its address holds. */
-export function outBuffer(bytes: number): { bytes: Buffer; view: DataView } {
-  const memory = new ArrayBuffer(bytes);
-  return { bytes: Buffer.from(memory), view: new DataView(memory) };
-}
-
 export function textOf(buffer: Buffer): string {
   const end = buffer.indexOf(0);
   return buffer.toString("utf8", 0, end === -1 ? buffer.length : end);
@@ -69,7 +66,7 @@ export function u32(view: DataView, offset: number): number {
 
 /** NVML's u64 values stay far below 2^53 (energy in mJ: 285 years at 1 kW), so a number holds them. */
 export function u64(view: DataView, offset: number): number {
-  return Number(view.getBigUint64(offset, true));
+  return view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 4294967296;
 }
 
 /** A memory figure that may be "not available". */
@@ -84,31 +81,31 @@ export function instanceId(view: DataView, offset: number): number | undefined {
   return value === noInstance ? undefined : value;
 }
 
-export interface FieldValue {
-  readonly returned: number;
-  readonly value: number;
-  readonly latencyUs: number;
+/** The value of one entry of nvmlFieldValue_t[]; the union's arm is told by its valueType. */
+export function fieldValue(view: DataView, offset: number): number {
+  const at = offset + 32;
+  switch (u32(view, offset + 24)) {
+    case 0:
+      return view.getFloat64(at, true);
+    case 1:
+      return view.getUint32(at, true);
+    case 4:
+      return Number(view.getBigInt64(at, true));
+    case 5:
+      return view.getInt32(at, true);
+    case 6:
+      return view.getUint16(at, true);
+    default:
+      return u64(view, at);
+  }
 }
 
-/** One entry of nvmlFieldValue_t[]; the union's arm is told by its valueType. */
-export function fieldValue(view: DataView, offset: number): FieldValue {
-  const type = u32(view, offset + 24);
-  const at = offset + 32;
-  const value =
-    type === 0
-      ? view.getFloat64(at, true)
-      : type === 1
-        ? view.getUint32(at, true)
-        : type === 4
-          ? Number(view.getBigInt64(at, true))
-          : type === 5
-            ? view.getInt32(at, true)
-            : type === 6
-              ? view.getUint16(at, true)
-              : Number(view.getBigUint64(at, true));
-  return {
-    returned: view.getInt32(offset + 28, true),
-    value,
-    latencyUs: Number(view.getBigInt64(offset + 16, true)),
-  };
+/** That entry's own code. */
+export function fieldReturned(view: DataView, offset: number): number {
+  return view.getInt32(offset + 28, true);
+}
+
+/** Makes an entry's answer invalid before a call, so that one the driver skips is not read again. */
+export function forgetField(view: DataView, offset: number): void {
+  view.setInt32(offset + 28, 999, true);
 }

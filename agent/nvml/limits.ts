@@ -16,3 +16,6 @@ export const firstProcesses = 32;
 
 /** Rows of one per-process utilisation answer: 256 × 32 B; a GPU with more keeps the first. */
 export const maxUtilizationRows = 256;
+
+/** Links of one GPU: hardware has 18, the newest header names 36. */
+export const maxNvlinks = 36;

@@ -3,14 +3,14 @@
  *
  * Prefers the versioned list. Where a driver lacks it, entries of `…_v3` are 24, 32 (535.43–535.86) or
  * 16 bytes without any sign, so the stride is found from how far the driver wrote into a marked buffer
- * and checked against living pids. Calls run on threads of the pool: one list took 4.5 ms where it was
- * measured, and it waits on the driver's lock.
+ * and checked against living pids. One list took 4.5 ms where it was measured, so lists are steps of work.
  */
 import type { FunctionName, Functions } from "./functions.ts";
-import { addressOf } from "./library.ts";
-import { instanceId, memoryBytes, outBuffer, sizes, u32, versions } from "./layouts.ts";
+import { instanceId, memoryBytes, sizes, u32, versions } from "./layouts.ts";
+import { outBuffer, type OutBuffer } from "./library.ts";
 import { firstProcesses, maxProcesses } from "./limits.ts";
 import { code, reasonOf, type Reason } from "./readings.ts";
+import type { Work } from "./work.ts";
 
 export type ProcessKind = "compute" | "graphics" | "mps";
 
@@ -46,18 +46,19 @@ interface Context {
   readonly pidExists: (pid: number) => boolean;
   /** Bytes per entry of `…_v3` on this driver; found at the first list that has a row. */
   stride: number | undefined;
+  readonly rooms: Map<string, OutBuffer>;
 }
 
 /** All rows of a device, or why they cannot be read. */
 export function createProcessLists(
   functions: Functions,
   pidExists: (pid: number) => boolean,
-): (handle: number) => Promise<readonly ProcessRow[] | Reason> {
-  const context: Context = { functions, pidExists, stride: undefined };
-  return async (handle) => {
+): (handle: number) => Work<readonly ProcessRow[] | Reason> {
+  const context: Context = { functions, pidExists, stride: undefined, rooms: new Map() };
+  return function* (handle) {
     const found: ProcessRow[] = [];
     for (const { kind, mode, older } of kinds) {
-      const answer = await list(context, handle, mode, older);
+      const answer = yield* list(context, handle, mode, older);
       if (typeof answer === "object") found.push(...answer.map((row) => ({ kind, ...row })));
       else if (kind === "compute" || answer !== code.notSupported) return reasonOf(answer);
     }
@@ -65,29 +66,30 @@ export function createProcessLists(
   };
 }
 
-async function list(
+function* list(
   context: Context,
   handle: number,
   mode: number,
   older: readonly FunctionName[],
-): Promise<Answer> {
+): Work<Answer> {
   if (context.functions.has("processDetails")) {
-    const answer = await versioned(context, handle, mode);
+    const answer = yield* versioned(context, handle, mode);
     if (answer !== code.versionMismatch) return answer;
   }
   const name = older.find((each) => context.functions.has(each));
-  return name === undefined ? [] : unversioned(context, name, handle);
+  return name === undefined ? [] : yield* unversioned(context, name, handle);
 }
 
-async function versioned({ functions }: Context, handle: number, mode: number): Promise<Answer> {
+function* versioned(context: Context, handle: number, mode: number): Work<Answer> {
+  const details = roomFor(context, "details", sizes.processDetailList);
   for (let room = firstProcesses; ;) {
-    const details = outBuffer(sizes.processDetailList);
-    const rows = outBuffer(sizes.processDetail * room);
+    const rows = roomFor(context, "rows", sizes.processDetail * room);
     details.view.setUint32(0, versions.processDetailListV1, true);
     details.view.setUint32(4, mode, true);
     details.view.setUint32(8, room, true);
-    details.view.setBigUint64(16, addressOf(rows.bytes), true);
-    const returned = await functions.callAsync("processDetails", handle, details.bytes);
+    details.view.setBigUint64(16, BigInt(rows.at), true);
+    yield "processDetails";
+    const returned = context.functions.call("processDetails", handle, details.at);
     const count = u32(details.view, 8);
     if (returned === code.success) {
       return decode(rows.view, Math.min(count, room), sizes.processDetail);
@@ -98,14 +100,15 @@ async function versioned({ functions }: Context, handle: number, mode: number): 
   }
 }
 
-async function unversioned(context: Context, name: FunctionName, handle: number): Promise<Answer> {
+function* unversioned(context: Context, name: FunctionName, handle: number): Work<Answer> {
+  const count = roomFor(context, "details", sizes.processDetailList);
   for (let room = firstProcesses; ;) {
-    const count = outBuffer(4);
     // The longest layout for every row, so that none writes past the end.
-    const rows = outBuffer(longestStride * room);
+    const rows = roomFor(context, "rows", longestStride * room);
     rows.bytes.fill(mark);
     count.view.setUint32(0, room, true);
-    const returned = await context.functions.callAsync(name, handle, count.bytes, rows.bytes);
+    yield name;
+    const returned = context.functions.call(name, handle, count.at, rows.at);
     const found = u32(count.view, 0);
     if (returned === code.success) {
       const length = Math.min(found, room);
@@ -116,12 +119,16 @@ async function unversioned(context: Context, name: FunctionName, handle: number)
   }
 }
 
-function strideOf(
-  context: Context,
-  name: FunctionName,
-  rows: { bytes: Buffer; view: DataView },
-  count: number,
-): number {
+/** A buffer for one list at a time, kept at the largest size it ever needed (at most 128 KiB). */
+function roomFor({ rooms }: Context, use: string, bytes: number): OutBuffer {
+  const known = rooms.get(use);
+  if (known && known.bytes.length >= bytes) return known;
+  const fresh = outBuffer(bytes);
+  rooms.set(use, fresh);
+  return fresh;
+}
+
+function strideOf(context: Context, name: FunctionName, rows: OutBuffer, count: number): number {
   if (name === "computeProcessesV1") return 16;
   if (name === "computeProcessesV2") return 24;
   if (context.stride !== undefined || count === 0) return context.stride ?? 24;

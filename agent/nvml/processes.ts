@@ -5,11 +5,13 @@
  * its processes are unknown, which is not the same as gone.
  */
 import type { Functions } from "./functions.ts";
-import { outBuffer, sizes, u32 } from "./layouts.ts";
+import { sizes, u32 } from "./layouts.ts";
+import { outBuffer } from "./library.ts";
 import { maxProcesses, maxUtilizationRows } from "./limits.ts";
 import { createProcessLists, type ProcessKind, type ProcessRow } from "./process-lists.ts";
 import { code, type Reason } from "./readings.ts";
 import type { OpenGpu, OpenSlice, TopologyReader } from "./topology.ts";
+import type { Work } from "./work.ts";
 
 export interface DeviceProcess {
   readonly pid: number;
@@ -33,7 +35,7 @@ export interface ProcessList {
 }
 
 export interface ProcessReader {
-  read(gpus: readonly OpenGpu[]): Promise<ProcessList>;
+  read(gpus: readonly OpenGpu[]): Work<ProcessList>;
 }
 
 interface Collected {
@@ -47,71 +49,65 @@ export function createProcessReader(
   options: { pidExists: (pid: number) => boolean },
 ): ProcessReader {
   const rowsOf = createProcessLists(functions, options.pidExists);
-  /** µs, per GPU, so that no sample counts twice. */
-  const lastSeenUs = new Map<string, bigint>();
+  const shares = createShares(functions);
 
-  const readSlices = async (gpu: OpenGpu, to: Collected): Promise<void> => {
+  function* readSlices(gpu: OpenGpu, to: Collected): Work<void> {
     for (const slice of gpu.slices) {
-      const rows = await rowsOf(slice.handle);
+      const rows = yield* rowsOf(slice.handle);
       if (typeof rows !== "object") to.missing.set(slice.uuid, rows);
       else if (!topology.isStill(slice)) to.missing.set(slice.uuid, "slice_gone");
       else to.rows.push(...rows.map((row) => joined(gpu, slice, row, undefined)));
     }
-  };
-  const readGpu = async (gpu: OpenGpu, to: Collected): Promise<void> => {
+  }
+  function* readGpu(gpu: OpenGpu, to: Collected): Work<void> {
     if (gpu.lost) {
       to.missing.set(gpu.uuid, "gpu_lost");
       return;
     }
-    const rows = await rowsOf(gpu.handle);
+    const rows = yield* rowsOf(gpu.handle);
     // The whole of a partitioned GPU is for the privileged; each slice may still be told.
-    if (rows === "no_permission" && gpu.slices.length > 0) await readSlices(gpu, to);
+    if (rows === "no_permission" && gpu.slices.length > 0) yield* readSlices(gpu, to);
     else if (typeof rows !== "object") to.missing.set(gpu.uuid, rows);
     else {
-      const shares = await sharesOf(functions, gpu, lastSeenUs);
-      to.rows.push(...rows.map((row) => joined(gpu, sliceOf(gpu, row), row, shares.get(row.pid))));
+      const ratios = rows.length > 0 ? yield* shares(gpu) : undefined;
+      to.rows.push(...rows.map((row) => joined(gpu, sliceOf(gpu, row), row, ratios?.get(row.pid))));
     }
-  };
+  }
   return {
-    async read(gpus) {
+    *read(gpus) {
       const to: Collected = { rows: [], missing: new Map() };
-      for (const gpu of gpus) await readGpu(gpu, to);
+      for (const gpu of gpus) yield* readGpu(gpu, to);
       const rows = to.rows.slice(0, maxProcesses);
       return { rows, missing: to.missing, truncatedCount: to.rows.length - rows.length };
     },
   };
 }
 
-/** pid → share. Values over 100 % are garbage of the driver and are dropped. */
-async function sharesOf(
-  functions: Functions,
-  gpu: OpenGpu,
-  lastSeenUs: Map<string, bigint>,
-): Promise<ReadonlyMap<number, number>> {
-  const shares = new Map<number, number>();
-  if (gpu.migEnabled === true) return shares;
+/** pid → share of the time since the last asking. Values over 100 % are garbage and are dropped. */
+function createShares(functions: Functions): (gpu: OpenGpu) => Work<ReadonlyMap<number, number>> {
   const count = outBuffer(4);
   const rows = outBuffer(sizes.processUtilization * maxUtilizationRows);
-  count.view.setUint32(0, maxUtilizationRows, true);
-  const since = lastSeenUs.get(gpu.uuid) ?? 0n;
-  const returned = await functions.callAsync(
-    "processUtilization",
-    gpu.handle,
-    rows.bytes,
-    count.bytes,
-    since,
-  );
-  if (returned !== code.success) return shares;
-  let newest = since;
-  for (let row = 0; row < Math.min(u32(count.view, 0), maxUtilizationRows); row += 1) {
-    const at = row * sizes.processUtilization;
-    const percent = u32(rows.view, at + 16);
-    const timeUs = rows.view.getBigUint64(at + 8, true);
-    if (percent <= 100) shares.set(u32(rows.view, at), percent / 100);
-    if (timeUs > newest) newest = timeUs;
-  }
-  lastSeenUs.set(gpu.uuid, newest);
-  return shares;
+  /** µs, per GPU, so that no sample counts twice. */
+  const lastSeenUs = new Map<string, bigint>();
+  return function* (gpu) {
+    const shares = new Map<number, number>();
+    if (gpu.migEnabled === true) return shares;
+    count.view.setUint32(0, maxUtilizationRows, true);
+    const since = lastSeenUs.get(gpu.uuid) ?? 0n;
+    yield "processUtilization";
+    const returned = functions.call("processUtilization", gpu.handle, rows.at, count.at, since);
+    if (returned !== code.success) return shares;
+    let newest = since;
+    for (let row = 0; row < Math.min(u32(count.view, 0), maxUtilizationRows); row += 1) {
+      const at = row * sizes.processUtilization;
+      const percent = u32(rows.view, at + 16);
+      const timeUs = rows.view.getBigUint64(at + 8, true);
+      if (percent <= 100) shares.set(u32(rows.view, at), percent / 100);
+      if (timeUs > newest) newest = timeUs;
+    }
+    lastSeenUs.set(gpu.uuid, newest);
+    return shares;
+  };
 }
 
 function sliceOf(gpu: OpenGpu, row: ProcessRow): OpenSlice | undefined {

@@ -3,13 +3,14 @@
  * out before the next call, so nothing here may be held over an await.
  */
 import type { FunctionName, Functions } from "./functions.ts";
-import { outBuffer, textOf, textSizes, u32, u64 } from "./layouts.ts";
+import { textOf, textSizes, u32, u64 } from "./layouts.ts";
+import { outBuffer, type OutBuffer } from "./library.ts";
 import { code } from "./readings.ts";
 
 export interface Reads {
   readonly functions: Functions;
-  readonly out: { readonly bytes: Buffer; readonly view: DataView };
-  readonly second: { readonly bytes: Buffer; readonly view: DataView };
+  readonly out: OutBuffer;
+  readonly second: OutBuffer;
   number(name: FunctionName, handle: number): number | undefined;
   /** Two u32 of one call, e.g. a mode and its pending value. */
   pair(name: FunctionName, handle: number): readonly [number, number] | undefined;
@@ -27,15 +28,13 @@ export function createReads(functions: Functions): Reads {
     out,
     second,
     number: (name, handle) =>
-      functions.call(name, handle, out.bytes) === code.success ? u32(out.view, 0) : undefined,
+      functions.call(name, handle, out.at) === code.success ? u32(out.view, 0) : undefined,
     pair: (name, handle) =>
-      functions.call(name, handle, out.bytes, second.bytes) === code.success
+      functions.call(name, handle, out.at, second.at) === code.success
         ? [u32(out.view, 0), u32(second.view, 0)]
         : undefined,
     text: (name, handle, size) =>
-      functions.call(name, handle, text.bytes, size) === code.success
-        ? textOf(text.bytes)
-        : undefined,
+      functions.call(name, handle, text.at, size) === code.success ? textOf(text.bytes) : undefined,
     pointer: (returned) => (returned === code.success ? u64(out.view, 0) : undefined),
   };
 }

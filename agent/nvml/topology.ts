@@ -3,14 +3,15 @@
  *
  * A slice's handle is a place in the driver, not a slice: after a repartition it describes whatever sits
  * there. So a slice is known by (UUID, GPU instance, compute instance), and `isStill` asks the handle.
- * Yields between devices, so a slow driver delays a tick by one device and not by the whole node.
+ * It is work in steps of few calls, so a slow driver delays a tick by a step and not by the whole node.
  */
-import { setImmediate as yieldToLoop } from "node:timers/promises";
 import type { Functions } from "./functions.ts";
 import { sizes, textOf, textSizes, u32, u64 } from "./layouts.ts";
+import { outBuffer } from "./library.ts";
 import { maxGpus, maxSlicesPerGpu } from "./limits.ts";
 import { code, reasonOf, type Reason } from "./readings.ts";
 import { createReads, type Reads } from "./reads.ts";
+import type { Work } from "./work.ts";
 
 export interface Slice {
   readonly uuid: string;
@@ -57,92 +58,127 @@ export interface OpenGpu extends Gpu {
 
 export interface TopologyReader {
   /** `known`: the previous answer, which a lost GPU keeps its identity from. */
-  read(known: readonly OpenGpu[]): Promise<{ returned: number; gpus: OpenGpu[] }>;
+  read(known: readonly OpenGpu[]): Work<{ returned: number; gpus: OpenGpu[] }>;
   /** Whether the handle still describes that slice. Ask after a reading and before trusting it. */
   isStill(slice: OpenSlice): boolean;
 }
 
 export function createTopologyReader(functions: Functions): TopologyReader {
   const reads = createReads(functions);
+  const out = outBuffer(textSizes.uuid);
+  const uuid = functions.native("uuid");
+  const gpuInstanceId = functions.native("gpuInstanceId");
+  const computeInstanceId = functions.native("computeInstanceId");
   return {
-    async read(known) {
-      const counted = functions.call("count", reads.out.bytes);
+    *read(known) {
+      yield "count";
+      const counted = functions.call("count", reads.out.at);
       if (counted !== code.success) return { returned: counted, gpus: [] };
       const count = Math.min(u32(reads.out.view, 0), maxGpus);
       const gpus: OpenGpu[] = [];
       for (let index = 0; index < count; index += 1) {
-        const answer = await readGpuAt(reads, index);
+        const answer = yield* readGpuAt(reads, index);
         const before = known.find((gpu) => gpu.index === index);
         if (answer === code.libraryMismatch) return { returned: answer, gpus: [] };
         if (typeof answer === "object") gpus.push(answer);
         else if (answer === code.gpuIsLost && before) gpus.push({ ...before, lost: true });
-        await yieldToLoop();
       }
       return { returned: code.success, gpus };
     },
     isStill: (slice) =>
-      reads.text("uuid", slice.handle, textSizes.uuid) === slice.uuid &&
-      reads.number("gpuInstanceId", slice.handle) === slice.gpuInstanceId &&
-      reads.number("computeInstanceId", slice.handle) === slice.computeInstanceId,
+      gpuInstanceId(slice.handle, out.at) === code.success &&
+      u32(out.view, 0) === slice.gpuInstanceId &&
+      computeInstanceId(slice.handle, out.at) === code.success &&
+      u32(out.view, 0) === slice.computeInstanceId &&
+      uuid(slice.handle, out.at, textSizes.uuid) === code.success &&
+      isText(out.bytes, slice.uuid),
   };
 }
 
+/** Whether a C string is this one; NVML's texts are ASCII. */
+function isText(bytes: Buffer, text: string): boolean {
+  if (bytes[text.length] !== 0) return false;
+  for (let at = 0; at < text.length; at += 1) {
+    if (bytes[at] !== text.charCodeAt(at)) return false;
+  }
+  return true;
+}
+
 /** The GPU, or the code that refused it. */
-async function readGpuAt(reads: Reads, index: number): Promise<OpenGpu | number> {
+function* readGpuAt(reads: Reads, index: number): Work<OpenGpu | number> {
   const { functions, out } = reads;
-  const returned = functions.call("handleByIndex", index, out.bytes);
+  yield "handleByIndex";
+  const returned = functions.call("handleByIndex", index, out.at);
   const handle = reads.pointer(returned);
   if (handle === undefined) return returned;
+  yield "uuid";
   // `out` holds 96 bytes: the code of a refusal matters here, so this is no `text`.
-  const named = functions.call("uuid", handle, out.bytes, textSizes.uuid);
+  const named = functions.call("uuid", handle, out.at, textSizes.uuid);
   if (named !== code.success) return named;
   const uuid = textOf(out.bytes);
+  yield "computeCapability";
   const capability = reads.pair("computeCapability", handle);
+  yield "migMode";
   const mig = reads.pair("migMode", handle);
-  const pci = functions.call("pciInfo", handle, out.bytes) === code.success;
+  yield "pciInfo";
+  const pci = functions.call("pciInfo", handle, out.at) === code.success;
+  const pciBusId = pci ? textOf(out.bytes.subarray(36, sizes.pciInfo)) : undefined;
+  yield "name";
+  const name = reads.text("name", handle, textSizes.name) ?? "";
+  yield "minorNumber";
+  const minor = reads.number("minorNumber", handle);
+  yield "serial";
+  const serial = reads.text("serial", handle, textSizes.serial);
+  yield "architecture";
+  const architecture = reads.number("architecture", handle);
   const gpu: OpenGpu = {
     uuid,
     index,
     handle,
-    pciBusId: pci ? textOf(out.bytes.subarray(36, sizes.pciInfo)) : undefined,
-    name: reads.text("name", handle, textSizes.name) ?? "",
-    minor: reads.number("minorNumber", handle),
-    serial: reads.text("serial", handle, textSizes.serial),
-    architecture: reads.number("architecture", handle),
+    pciBusId,
+    name,
+    minor,
+    serial,
+    architecture,
     computeCapability: capability?.join("."),
     migEnabled: mig === undefined ? undefined : mig[0] === 1,
     migPending: mig === undefined ? undefined : mig[1] === 1,
     lost: false,
     slices: [],
   };
-  return gpu.migEnabled === true ? { ...gpu, slices: await readSlices(reads, gpu) } : gpu;
+  return gpu.migEnabled === true ? { ...gpu, slices: yield* readSlices(reads, gpu) } : gpu;
 }
 
-async function readSlices(reads: Reads, gpu: OpenGpu): Promise<OpenSlice[]> {
+function* readSlices(reads: Reads, gpu: OpenGpu): Work<OpenSlice[]> {
   const slices: OpenSlice[] = [];
+  yield "maxMigCount";
   const most = Math.min(reads.number("maxMigCount", gpu.handle) ?? 0, maxSlicesPerGpu);
   for (let index = 0; index < most; index += 1) {
-    const slice = readSlice(reads, gpu, index);
-    if (!slice) continue;
-    slices.push(slice);
-    await yieldToLoop();
+    const slice = yield* readSlice(reads, gpu, index);
+    if (slice) slices.push(slice);
   }
   return slices;
 }
 
-function readSlice(reads: Reads, gpu: OpenGpu, index: number): OpenSlice | undefined {
+function* readSlice(reads: Reads, gpu: OpenGpu, index: number): Work<OpenSlice | undefined> {
   const { functions, out } = reads;
+  yield "migHandle";
   // 6 is a hole in the sparse indices; anything else that fails vanished while we looked.
-  const handle = reads.pointer(functions.call("migHandle", gpu.handle, index, out.bytes));
+  const handle = reads.pointer(functions.call("migHandle", gpu.handle, index, out.at));
   if (handle === undefined) return undefined;
+  yield "uuid";
   const uuid = reads.text("uuid", handle, textSizes.uuid);
+  yield "gpuInstanceId";
   const gpuInstanceId = reads.number("gpuInstanceId", handle);
+  yield "computeInstanceId";
   const computeInstanceId = reads.number("computeInstanceId", handle);
   if (uuid === undefined || gpuInstanceId === undefined || computeInstanceId === undefined) {
     return undefined;
   }
+  yield "name";
   const name = reads.text("name", handle, textSizes.name) ?? "";
-  const told = functions.call("attributes", handle, out.bytes) === code.success;
+  yield "attributes";
+  const told = functions.call("attributes", handle, out.at) === code.success;
   const at = (offset: number): number | undefined => (told ? u32(out.view, offset) : undefined);
   const attributes = {
     smCount: at(0),
@@ -159,19 +195,22 @@ function readSlice(reads: Reads, gpu: OpenGpu, index: number): OpenSlice | undef
     computeInstanceId,
     profile: / MIG (\S+)$/.exec(name)?.[1] ?? "",
     ...attributes,
-    ...readPlacement(reads, gpu, gpuInstanceId),
+    ...(yield* readPlacement(reads, gpu, gpuInstanceId)),
   };
 }
 
-function readPlacement(
+function* readPlacement(
   reads: Reads,
   gpu: OpenGpu,
   gpuInstanceId: number,
-): Pick<Slice, "placement" | "placementMissing"> {
+): Work<Pick<Slice, "placement" | "placementMissing">> {
   const { functions, out } = reads;
-  let returned = functions.call("gpuInstanceById", gpu.handle, gpuInstanceId, out.bytes);
+  yield "gpuInstanceById";
+  let returned = functions.call("gpuInstanceById", gpu.handle, gpuInstanceId, out.at);
   if (returned === code.success) {
-    returned = functions.call("gpuInstanceInfo", u64(out.view, 0), out.bytes);
+    const instance = u64(out.view, 0);
+    yield "gpuInstanceInfo";
+    returned = functions.call("gpuInstanceInfo", instance, out.at);
   }
   if (returned !== code.success) {
     return { placement: undefined, placementMissing: reasonOf(returned) };

@@ -1,0 +1,213 @@
+/**
+ * The devices as last shown, and what batches and events say of them: samples for the reporter, newest
+ * values for who asks now, events of what changed.
+ */
+import type { Clock } from "@axonize/core/runtime/clock";
+import type { Log } from "@axonize/core/runtime/log";
+import type { DriverInfo } from "../nvml/driver.ts";
+import type { NvmlEvent } from "../nvml/events.ts";
+import { groups, type Metric } from "../nvml/readings.ts";
+import type { Gpu } from "../nvml/topology.ts";
+import type { DeviceEvent, DeviceFacts, Reporter, Sample } from "../report.ts";
+import { readBatch } from "./batch.ts";
+import type { DevicesSeen } from "./feed.ts";
+import type { Latest } from "./latest.ts";
+import type { SamplingMetrics } from "./metrics.ts";
+import type { Batch } from "./protocol.ts";
+import { createTransitions, type Transitions } from "./transitions.ts";
+
+interface Deps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly reporter: Reporter;
+  readonly metrics: SamplingMetrics;
+}
+interface Target {
+  readonly latest: Latest;
+  readonly devices: Value<DevicesSeen>;
+}
+
+/** A value that others may look at and listen to. */
+export interface Value<T> {
+  get(): T | undefined;
+  set(next: T): void;
+  on(listener: (value: T) => void): () => void;
+}
+
+export interface View {
+  driver(): DriverInfo | undefined;
+  /** What the last batch said of sampling itself. */
+  figures(): Figures | undefined;
+  lastXid(gpuUuid: string): number | undefined;
+  opened(info: DriverInfo): void;
+  enumerated(message: { atMs: number; gpus: readonly Gpu[]; changed: boolean }): void;
+  took(batch: Batch): void;
+  happened(event: NvmlEvent, atMs: number): void;
+}
+export type Figures = Omit<Batch, "numbers" | "missing">;
+
+interface Named {
+  readonly uuid: string;
+  readonly gpuUuid: string;
+}
+
+export function createView(deps: Deps, to: Target): View {
+  const { reporter, metrics, log } = deps;
+  const transitions = createTransitions();
+  let driver: DriverInfo | undefined;
+  let gpus: readonly Gpu[] = [];
+  let order: readonly Named[] = [];
+  let figures: Figures | undefined;
+  const xids = new Map<string, number>();
+  const tell = (events: readonly DeviceEvent[]): void => {
+    for (const event of events) {
+      metrics.events.inc({ kind: event.kind });
+      log.warn({ event: `device.${event.kind}`, ...event.detail, gpu: event.gpuUuid });
+      reporter.event(event);
+    }
+  };
+  return {
+    driver: () => driver,
+    figures: () => figures,
+    lastXid: (gpuUuid) => xids.get(gpuUuid),
+    opened(info) {
+      driver = info;
+      metrics.opened.set(1);
+    },
+    enumerated(message) {
+      tell(transitions.devices(message.gpus, message.atMs));
+      gpus = message.gpus;
+      const driverVersion = driver?.driverVersion ?? "";
+      if (message.changed) {
+        order = gpus.flatMap(namesOf);
+        to.latest.retain(order.map(({ uuid }) => uuid));
+        reporter.devices(gpus.flatMap((gpu) => factsOf(gpu, driverVersion)));
+        metrics.devices.set(order.length);
+      }
+      const driverEpoch = `${driverVersion}#${transitions.reloads()}`;
+      to.devices.set({ atMs: message.atMs, driverVersion, driverEpoch, gpus });
+    },
+    took({ numbers, missing, ...rest }) {
+      figures = rest;
+      metrics.observe(rest);
+      for (const change of missing) {
+        to.latest.miss(change);
+        log.debug({ event: "sampling.missing", ...change });
+      }
+      if (missing.length > 0) metrics.unreadable(to.latest.missing());
+      const samples = samplesOf(numbers, order, to.latest);
+      metrics.samples.inc(samples.length);
+      if (samples.length > 0) reporter.samples(samples);
+      tell(eventsOf(samples, transitions, deps.clock.monotonic()));
+    },
+    happened(event, atMs) {
+      // A partition's change is told by the enumeration that it causes.
+      if (event.kind === "mig" || event.kind === "other") return;
+      const gpu = gpus.find(({ uuid }) => uuid === event.gpuUuid);
+      if (event.kind === "xid") xids.set(event.gpuUuid, event.data);
+      tell([eventOf(event, gpu, atMs)]);
+    },
+  };
+}
+
+export function createValue<T>(): Value<T> {
+  let value: T | undefined;
+  const listeners = new Set<(value: T) => void>();
+  return {
+    get: () => value,
+    set(next) {
+      value = next;
+      for (const listener of listeners) listener(next);
+    },
+    on(listener) {
+      listeners.add(listener);
+      return () => {
+        listeners.delete(listener);
+      };
+    },
+  };
+}
+
+/** The order of ordinals in batches: each GPU before its slices. */
+function namesOf(gpu: Gpu): Named[] {
+  const slices = gpu.slices.map(({ uuid }) => ({ uuid, gpuUuid: gpu.uuid }));
+  return [{ uuid: gpu.uuid, gpuUuid: gpu.uuid }, ...slices];
+}
+
+function samplesOf(numbers: Float64Array, order: readonly Named[], latest: Latest): Sample[] {
+  const samples: Sample[] = [];
+  readBatch(numbers, (ordinal, group, atMs, row) => {
+    const device = order[ordinal];
+    if (!device) return;
+    const values = valuesOf(groups[group], row, (metric, value) =>
+      latest.put(device.uuid, metric, value, atMs),
+    );
+    if (!values) return;
+    samples.push({ atMs, deviceUuid: device.uuid, gpuUuid: device.gpuUuid, values });
+  });
+  return samples;
+}
+
+function eventsOf(
+  samples: readonly Sample[],
+  transitions: Transitions,
+  monotonicMs: number,
+): DeviceEvent[] {
+  return samples
+    .filter(({ deviceUuid, gpuUuid }) => deviceUuid === gpuUuid)
+    .flatMap(({ gpuUuid, values, atMs }) =>
+      transitions.reading(gpuUuid, values, { ms: atMs, monotonicMs }),
+    );
+}
+
+function valuesOf(
+  metrics: readonly Metric[],
+  row: Float64Array,
+  each: (metric: Metric, value: number) => void,
+): Partial<Record<Metric, number>> | undefined {
+  const values: Partial<Record<Metric, number>> = {};
+  let any = false;
+  for (let at = 0; at < metrics.length; at += 1) {
+    const metric = metrics[at];
+    const value = row[at];
+    if (metric === undefined || value === undefined || Number.isNaN(value)) continue;
+    values[metric] = value;
+    any = true;
+    each(metric, value);
+  }
+  return any ? values : undefined;
+}
+
+function factsOf(gpu: Gpu, driverVersion: string): DeviceFacts[] {
+  const shared = { gpuUuid: gpu.uuid, model: gpu.name, driverVersion, index: gpu.index };
+  return [
+    { ...shared, uuid: gpu.uuid, kind: "whole", migProfile: "" },
+    ...gpu.slices.map(({ uuid, profile }): DeviceFacts => ({
+      ...shared,
+      uuid,
+      kind: "mig",
+      migProfile: profile,
+    })),
+  ];
+}
+
+function eventOf(event: NvmlEvent, gpu: Gpu | undefined, atMs: number): DeviceEvent {
+  const slice = gpu?.slices.find(
+    ({ gpuInstanceId, computeInstanceId }) =>
+      gpuInstanceId === event.gpuInstanceId &&
+      (event.computeInstanceId === undefined || computeInstanceId === event.computeInstanceId),
+  );
+  return {
+    atMs,
+    gpuUuid: event.gpuUuid,
+    ...(slice ? { deviceUuid: slice.uuid } : {}),
+    kind: event.kind === "xid" ? "xid" : "ecc",
+    detail: {
+      code: event.kind === "xid" ? event.data : event.type,
+      ...(event.gpuInstanceId === undefined ? {} : { gpuInstanceId: event.gpuInstanceId }),
+      ...(event.computeInstanceId === undefined
+        ? {}
+        : { computeInstanceId: event.computeInstanceId }),
+    },
+  };
+}
