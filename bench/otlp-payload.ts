@@ -17,13 +17,17 @@ export function llmRequest(seed: number, spans: number, nowMs: number): Uint8Arr
     ).join("");
   let trace = "";
   let parent = "";
+  let traceStartMs = 0;
   const list = Array.from({ length: spans }, (_, i): Span => {
     if (i % 8 === 0) {
       trace = hex(16);
       parent = "";
+      traceStartMs = nowMs - 60_000 + Math.floor(random() * 30_000);
     }
     const spanId = hex(8);
-    const start = BigInt(nowMs - 60_000 + Math.floor(random() * 30_000)) * 1_000_000n;
+    // The calls of one trace follow within seconds; apart by half a minute they would lie in two
+    // minutes, and so in two places, in half of all runs.
+    const start = BigInt(traceStartMs + Math.floor(random() * 2_000)) * 1_000_000n;
     const durationMs = Math.floor(20 + random() * 4000);
     const span: Span = {
       traceId: trace,
