@@ -77,7 +77,7 @@ const binding = (bench: IdentityBench, ordinal: number | undefined, pid?: number
 
 test("a pod's slice, its process and its ordinal are reported, the uid learned from the cgroup", async () => {
   using bench = createIdentityBench();
-  await using _kubelet = await kubeletOn(bench, { "ml/llm/main": [migUuid(2)] });
+  await using _ = await kubeletOn(bench, { "ml/llm/main": [migUuid(2)] });
   await using identity = await start(bench);
   bench.devices([gpuOf(0, [sliceOf(1), sliceOf(2)])]);
   await until(() => claims(bench).join() === "llm/main MIG-2", "the allocation");
@@ -168,7 +168,7 @@ test("a driver that was loaded anew while no agent ran shows by its energy, and 
 
 test("a kubelet's restart with its empty answers ends nothing, and is told as stale meanwhile", async () => {
   using bench = createIdentityBench();
-  await using _identity = await start(bench);
+  await using _ = await start(bench);
   bench.devices([gpuOf(0)]);
   {
     await using _ = await kubeletOn(bench, { "ml/a/main": [gpuUuid(0)] });
@@ -221,7 +221,7 @@ test("a process on what its container was not given is told, and never put on th
   using bench = createIdentityBench();
   await using server = await startKubeServer();
   server.set("/api/v1/pods", podObject("a", { uid: podUid, containerId, privileged: true }));
-  await using _kubelet = await kubeletOn(bench, { "default/a/main": [gpuUuid(0)] });
+  await using _ = await kubeletOn(bench, { "default/a/main": [gpuUuid(0)] });
   const kube = { url: server.url, tokenFile: undefined, caFile: undefined };
   await using identity = await start(bench, { kube });
   bench.devices([gpuOf(0), gpuOf(1)]);
@@ -245,7 +245,7 @@ test("a process on what its container was not given is told, and never put on th
 
 test("unjoined time has its reason, and a pool without host access reads no process", async () => {
   using bench = createIdentityBench();
-  await using _kubelet = await kubeletOn(bench, { "ml/a/main": [gpuUuid(0)] });
+  await using _ = await kubeletOn(bench, { "ml/a/main": [gpuUuid(0)] });
   await using identity = await start(bench);
   bench.devices([gpuOf(0), gpuOf(1), gpuOf(2), gpuOf(3)]);
   await until(() => claims(bench).length === 1, "the kubelet answers");

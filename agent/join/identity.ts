@@ -29,7 +29,7 @@ import { createKubeletView, type KubeletState, type KubeletView } from "./kubele
 import { allocatableMs, keepMs, maxGapMs, persistMs, pruneMs } from "./limits.ts";
 import { createIdentityMetrics, type IdentityMetrics } from "./metrics.ts";
 import { createRounds, type Rounds } from "./rounds.ts";
-import { createStateFile } from "./state-file.ts";
+import { createStateFile, type IdentityState } from "./state-file.ts";
 import { createTroubles } from "./troubles.ts";
 
 export interface IdentityDeps {
@@ -76,7 +76,7 @@ export async function createIdentity(
   deps: IdentityDeps,
   options: IdentityOptions,
 ): Promise<Identity> {
-  const { clock, log, reporter, feed, registry } = deps;
+  const { clock, log, registry } = deps;
   const random = deps.random ?? Math.random;
   await using opening = new AsyncDisposableStack();
   const metrics = createIdentityMetrics(registry);
@@ -86,18 +86,56 @@ export async function createIdentity(
       : createStateFile({ log }, { folder: options.stateDir });
   const read = await file?.read();
   const before = read?.node === options.node ? read : undefined;
+  const parts = createParts(deps, options, { metrics, before });
+  const { history, health, kubelet, loads, proc, rounds } = parts;
+  const persist = async (): Promise<void> => {
+    if (!file || !rounds.takeDirty()) return;
+    const { lastMs } = history;
+    const state = { node: options.node, lastMs, driver: loads.state(), open: history.open() };
+    const isWritten = await file.write(state);
+    metrics.stateWrites.inc({ result: isWritten ? "written" : "failed" });
+  };
+  opening.defer(persist);
+  opening.use(watchSources({ clock, log, random, metrics, persist, ...parts }, options));
+  if (options.kube) {
+    const api = createKubeApi({ clock }, options.kube);
+    const onChange = (): void => rounds.onPods();
+    const informer = createPodInformer(
+      { api, clock, log, random, onChange },
+      { node: options.node },
+    );
+    parts.pods.informer = opening.use(informer);
+  }
+  opening.use(watchFeed({ log }, deps.feed, rounds));
+  const closing = opening.move();
+  return {
+    unjoinedSeconds: () => health.seconds().unjoined,
+    holders: (deviceUuid) => holdersOf(history, deviceUuid),
+    sources: () => ({
+      kubelet: kubelet.state(),
+      pods: parts.pods.informer?.state ?? "none",
+      podsDetail: parts.pods.informer?.detail ?? "",
+      bootId: proc.bootId(),
+    }),
+    [Symbol.asyncDispose]: async () => await closing.disposeAsync(),
+  };
+}
+
+/** What the loop is made of, from where the run before left off. */
+function createParts(
+  deps: IdentityDeps,
+  options: IdentityOptions,
+  { metrics, before }: { metrics: IdentityMetrics; before: IdentityState | undefined },
+) {
+  const { clock, log, reporter, numberOf } = deps;
   const history = new IdentityHistory();
   if (before) history.restore(before.open, before.lastMs);
-
-  const proc = createProc(
-    { clock, ...(deps.numberOf ? { numberOf: deps.numberOf } : {}) },
-    { root: options.procRoot },
-  );
+  const proc = createProc({ clock, ...(numberOf ? { numberOf } : {}) }, { root: options.procRoot });
   const loads = createDriverLoads(before?.driver);
   const health = createJoinHealth({ maxGapMs });
   const kubelet = createKubeletView({ heardBefore: history.allocations.size > 0 });
   const troubles = createTroubles({ clock, log, metrics });
-  let informer: PodInformer | undefined;
+  const pods: { informer: PodInformer | undefined } = { informer: undefined };
   const rounds = createRounds(
     {
       clock,
@@ -110,7 +148,7 @@ export async function createIdentity(
       health,
       kubelet,
       troubles,
-      pods: () => informer,
+      pods: () => pods.informer,
       energyOf: deps.energyOf ?? (() => undefined),
     },
     {
@@ -119,36 +157,7 @@ export async function createIdentity(
       wasRestored: before !== undefined,
     },
   );
-  const persist = async (): Promise<void> => {
-    if (!file || !rounds.takeDirty()) return;
-    const { lastMs } = history;
-    const state = { node: options.node, lastMs, driver: loads.state(), open: history.open() };
-    const isWritten = await file.write(state);
-    metrics.stateWrites.inc({ result: isWritten ? "written" : "failed" });
-  };
-  opening.defer(persist);
-  const sources = { clock, log, random, kubelet, rounds, metrics, history, health, persist };
-  opening.use(watchSources(sources, options));
-  if (options.kube) {
-    const api = createKubeApi({ clock }, options.kube);
-    const onChange = (): void => rounds.onPods();
-    informer = opening.use(
-      createPodInformer({ api, clock, log, random, onChange }, { node: options.node }),
-    );
-  }
-  opening.use(watchFeed({ log }, feed, rounds));
-  const closing = opening.move();
-  return {
-    unjoinedSeconds: () => health.seconds().unjoined,
-    holders: (deviceUuid) => holdersOf(history, deviceUuid),
-    sources: () => ({
-      kubelet: kubelet.state(),
-      pods: informer?.state ?? "none",
-      podsDetail: informer?.detail ?? "",
-      bootId: proc.bootId(),
-    }),
-    [Symbol.asyncDispose]: async () => await closing.disposeAsync(),
-  };
+  return { history, proc, loads, health, kubelet, pods, rounds };
 }
 
 function holdersOf(history: IdentityHistory, deviceUuid: string): ContainerName[] {
