@@ -9,6 +9,11 @@ import type { Clock } from "@axonize/core/runtime/clock";
 import type { Log } from "@axonize/core/runtime/log";
 import type { Registry } from "@axonize/core/runtime/metrics";
 import type { Sql } from "@axonize/core/runtime/postgres";
+import { createAuthorize } from "./agents/credential.ts";
+import { createIdentityStore } from "./agents/identity-store.ts";
+import { createAgentMetrics } from "./agents/metrics.ts";
+import { createAgentService, type AgentService } from "./agents/service.ts";
+import { createTokenReviews } from "./agents/token-review.ts";
 import type { IngestConfig } from "./config.ts";
 import { createTraceDecoder } from "./decode/trace-decoder.ts";
 import { budgetBytes, tenantShareRatio } from "./limits.ts";
@@ -23,7 +28,7 @@ import { createTally, startHeartbeat } from "./usage/heartbeat.ts";
 import { createIntake } from "./usage/intake.ts";
 import { createBudget } from "./write/budget.ts";
 import { createGroupCommit } from "./write/group.ts";
-import { createInsert } from "./write/insert.ts";
+import { createInsert, type Insert } from "./write/insert.ts";
 import { createQuota } from "./write/quota.ts";
 import { createRecentRequests } from "./write/recent-requests.ts";
 import { createStoreHealth } from "./write/store-health.ts";
@@ -92,8 +97,9 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
     shareBytes: bytes * tenantShareRatio,
   });
   const { keylessLoopback } = config;
+  const agents = createAgents({ ...deps, insert }, config);
   const grpc = await createGrpcReceiver(
-    { ...deps, door },
+    { ...deps, door, agents },
     { listen: config.grpcListen, keylessLoopback },
   );
   started.defer(async () => await grpc.stop());
@@ -109,8 +115,23 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
     httpAddress: http.address,
     [Symbol.asyncDispose]: async () => {
       // Both doors at once: each may take its whole time to drain.
-      await Promise.all([grpc.stop(), http.stop()]);
+      await Promise.all([agents.stop().then(async () => await grpc.stop()), http.stop()]);
       await running.disposeAsync();
     },
   };
+}
+
+/** The agents' side of the gRPC port. */
+function createAgents(deps: IngestDeps & { insert: Insert }, config: IngestConfig): AgentService {
+  const { tokenReview, processSecret, cluster = "" } = config.agents ?? {};
+  const reviews = tokenReview === undefined ? undefined : createTokenReviews(deps, tokenReview);
+  return createAgentService(
+    {
+      ...deps,
+      metrics: createAgentMetrics(deps.registry),
+      store: createIdentityStore(deps),
+      authorize: createAuthorize({ ...deps, reviews }, { processSecret }),
+    },
+    { cluster },
+  );
 }

@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { Listen } from "@axonize/core/runtime/config";
+import type { TokenReviewOptions } from "./agents/token-review.ts";
 import { budgetBytes } from "./limits.ts";
 
 export interface IngestConfig {
@@ -14,6 +15,14 @@ export interface IngestConfig {
   version: string;
   /** Names this process in `component_status`; the same again after a restart. */
   instance: string;
+  agents?: {
+    /** Names this Kubernetes cluster; empty where there is one. */
+    cluster?: string;
+    /** Lets the agent of this very process in. */
+    processSecret?: string;
+    /** Absent outside of Kubernetes. */
+    tokenReview?: TokenReviewOptions;
+  };
   /** Bytes of bodies, builders and blocks together (`limits.ts`). */
   memoryBytes?: number;
 }
@@ -60,6 +69,27 @@ export const IngestEnv = z.object({
     .max(128)
     .optional()
     .describe("Name of this process on the System page. Default: host name and gRPC port."),
+  AXONIZE_CLUSTER: z
+    .string()
+    .max(128)
+    .default("")
+    .describe("Name of this Kubernetes cluster, where several write to the same stores."),
+  AXONIZE_KUBERNETES_URL: z
+    .url({ protocol: /^https$/, error: "must be https://host:port" })
+    .optional()
+    .describe("API server that reviews the agents' tokens. Unset: no agent's token is taken."),
+  AXONIZE_KUBERNETES_TOKEN_FILE: z
+    .string()
+    .default("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    .describe("Our own ServiceAccount token; it may create TokenReviews."),
+  AXONIZE_KUBERNETES_CA_FILE: z
+    .string()
+    .default("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+    .describe("Authority of the API server's certificate."),
+  AXONIZE_AGENT_SERVICE_ACCOUNTS: z
+    .string()
+    .default("axonize-agents:axonize-agent")
+    .describe("ServiceAccounts of agents, as namespace:name, separated by commas."),
   AXONIZE_LOG_LEVEL: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .default("info")
@@ -78,6 +108,21 @@ export function configFrom(
     keylessLoopback: false,
     version: process.version,
     instance: env.AXONIZE_INSTANCE ?? `${process.host}:${env.AXONIZE_OTLP_GRPC_LISTEN.port}`,
+    agents: {
+      cluster: env.AXONIZE_CLUSTER,
+      ...(env.AXONIZE_KUBERNETES_URL === undefined
+        ? {}
+        : {
+            tokenReview: {
+              apiServer: env.AXONIZE_KUBERNETES_URL,
+              tokenFile: env.AXONIZE_KUBERNETES_TOKEN_FILE,
+              authorityFile: env.AXONIZE_KUBERNETES_CA_FILE,
+              serviceAccounts: env.AXONIZE_AGENT_SERVICE_ACCOUNTS.split(",").map((name) =>
+                name.trim(),
+              ),
+            },
+          }),
+    },
     memoryBytes: env.AXONIZE_INGEST_MEMORY_BYTES,
   };
 }

@@ -20,6 +20,8 @@ const limits = {
   architectureLines: 300,
 };
 
+const shared = ["core/contract", "core/runtime"] as const;
+const services = ["ingest", "dashboard/api", "agent"] as const;
 /** Room → rooms it may import; `test` and `bench` may import anything. Design §3, reference A6. */
 const rooms: Record<string, readonly string[]> = {
   "core/contract": [],
@@ -32,8 +34,8 @@ const rooms: Record<string, readonly string[]> = {
   "agent/identity": ["core/contract"],
   agent: ["core/contract", "core/runtime", "agent/identity"],
   "dashboard/web": ["core/contract"],
-  standalone: ["core/contract", "core/runtime", "ingest", "dashboard/api"],
-  scripts: ["core/contract", "core/runtime", "ingest", "dashboard/api", "standalone", "test"],
+  standalone: [...shared, ...services],
+  scripts: [...shared, ...services, "standalone", "test"],
 };
 
 /** Pure rooms: no I/O, no clock. */
@@ -110,7 +112,7 @@ test("standalone reaches into services only through app.ts, config.ts and what t
       .filter((source) => source.path.startsWith("standalone/"))
       .flatMap((source) =>
         source.imports
-          .filter(({ target }) => /^(ingest|dashboard\/api)\//.test(target))
+          .filter(({ target }) => /^(ingest|dashboard\/api|agent)\//.test(target))
           .filter(({ target }) => !/\/(app|config)\.ts$/.test(target))
           .map(({ target, line }) => `${source.path}:${line}: import ${target} through its app.ts`),
       ),

@@ -102,7 +102,7 @@ test("every migration has a cluster form that the engine parses", async () => {
   for (const name of await readdir(dir)) {
     const text = await readFile(join(dir, name), "utf8");
     const statements = renderClickHouse(text, target);
-    assert.equal(statements.length, text.includes("{{table:") ? 2 : 1, name);
+    assert.equal(statements.length, /\{\{(table|alter):/.test(text) ? 2 : 1, name);
     for (const statement of statements) {
       const answer = await stores.clickhouse.query({
         query: "SELECT formatQuerySingleLine({statement:String}) AS formatted",
@@ -112,7 +112,7 @@ test("every migration has a cluster form that the engine parses", async () => {
       const formatted = (await answer.json<{ formatted: string }>())[0]?.formatted ?? "";
       assert.match(
         formatted,
-        /^CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS \w+ ON CLUSTER `?'?it/,
+        /^(CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS|ALTER TABLE) \w+ ON CLUSTER `?'?it/,
         name,
       );
       assert.doesNotMatch(statement, /\{\{/);

@@ -87,10 +87,16 @@ export function renderClickHouse(text: string, target: ClusterTarget | undefined
     return [text.replaceAll(placeholder, (_, _kind: string, value: string) => value)];
   }
   const onCluster = `ON CLUSTER ${literal(target.cluster)}`;
+  if (text.includes("{{alter:")) {
+    // The Distributed table is told last: until then nobody asks its nodes for what they lack.
+    return ["_local", ""].map((suffix) => text.replaceAll(placeholder, `$2${suffix} ${onCluster}`));
+  }
   const tables: string[] = [];
   const statement = text.replaceAll(placeholder, (_, kind: string, value: string) => {
     if (kind === "engine") return replicated(value, tables.at(-1));
     if (kind === "view") return `${value} ${onCluster}`;
+    // A setting of the storage: the Distributed table has none.
+    if (kind === "local") return `${value}_local ${onCluster}`;
     if (kind !== "table") return `${value}_local`;
     tables.push(value);
     return `${value}_local ${onCluster}`;
@@ -123,8 +129,8 @@ function renderHistory(target: ClusterTarget | undefined): string[] {
   ];
 }
 
-/** `{{table:spans}}`, `{{engine:ReplacingMergeTree(received)}}`, view, target, source. */
-const placeholder = /\{\{(table|engine|view|target|source):([^{}]+)\}\}/g;
+/** `{{table:spans}}`, `{{engine:ReplacingMergeTree(received)}}`, view, target, source, alter, local. */
+const placeholder = /\{\{(table|engine|view|target|source|alter|local):([^{}]+)\}\}/g;
 
 /** `E(a)` as `ReplicatedE(path, replica, a)`; macros are filled in by each server. */
 function replicated(engine: string, table: string | undefined): string {

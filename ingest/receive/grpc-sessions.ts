@@ -37,10 +37,11 @@ export function createSessions(deps: { clock: Clock; metrics: IngestMetrics }) {
       session.once("close", () => seen.delete(session));
     },
     /** A call began; the function it returns says that its answer is on the way. */
-    began: (stream: ServerHttp2Stream): (() => void) => {
+    began: (stream: ServerHttp2Stream, options: { isLong: boolean }): (() => void) => {
       const state = stream.session === undefined ? undefined : seen.get(stream.session);
       const now = clock.monotonic();
-      reading.set(stream, now);
+      // An agent's stream has no end that could be waited for; its silence is watched elsewhere.
+      if (!options.isLong) reading.set(stream, now);
       stream.once("end", () => reading.delete(stream));
       stream.once("close", () => reading.delete(stream));
       if (state !== undefined) {

@@ -3,7 +3,8 @@
  *
  * Not on grpc-js, whose server hands over a call only when its whole message is in memory, twice:
  * here a key is checked at the headers, a body waits in the socket while memory is short, and every
- * body and connection has its time. grpc-js is the client of the tests. No TLS, no streaming calls.
+ * body and connection has its time. grpc-js is the client of the tests. No TLS. The one streaming call,
+ * an agent's, is handed over as it comes (`agents/`).
  */
 import {
   constants,
@@ -12,6 +13,7 @@ import {
   type IncomingHttpHeaders,
 } from "node:http2";
 import { createServer as createTcpServer, type Socket } from "node:net";
+import { reportMethod } from "@axonize/core/contract/agent";
 import { every, type Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
@@ -33,6 +35,8 @@ const methods: Readonly<Record<string, Signal | "logs">> = {
 
 export interface GrpcDeps {
   door: Door;
+  /** Serves an agent's stream to its end. */
+  agents: { serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> };
   clock: Clock;
   log: Log;
   metrics: IngestMetrics;
@@ -58,8 +62,9 @@ export async function createGrpcReceiver(
   http2.on("stream", (stream, headers) => {
     // A client that goes away is no error of ours.
     stream.on("error", () => undefined);
-    const end = sessions.began(stream);
-    serve(deps, options, { stream, headers })
+    const isAgent = headers[":path"] === reportMethod;
+    const end = sessions.began(stream, { isLong: isAgent });
+    (isAgent ? deps.agents.serve(stream, headers) : serve(deps, options, { stream, headers }))
       .catch((error: unknown) => {
         log.error({ event: "grpc.failed", reason: errorMessage(error), err: error });
         stream.close(constants.NGHTTP2_INTERNAL_ERROR);

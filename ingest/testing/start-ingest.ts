@@ -54,6 +54,7 @@ export async function startIngest(
       version: "test",
       instance: "test",
       ...(options.memoryBytes === undefined ? {} : { memoryBytes: options.memoryBytes }),
+      ...(options.agents === undefined ? {} : { agents: options.agents }),
     },
   );
   const httpPort = ingest.httpAddress.port;

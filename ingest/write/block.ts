@@ -7,6 +7,8 @@ export interface Block {
   /** Default: one block of ClickHouse's Native format. Columns are matched by name in either. */
   format?: "Native" | "JSONEachRow";
   bytes: Uint8Array;
+  /** Names the block for deduplication, whoever inserts it and when; default: a name of its own. */
+  token?: string;
   /** To be called once ClickHouse has the block. */
   committed?(): void;
 }

@@ -33,7 +33,7 @@ export function createInsert(deps: {
   let sequence = 0;
   return async (block, deadlineMs) => {
     sequence += 1;
-    const token = `${process}:${block.table}:${sequence}`;
+    const token = block.token ?? `${process}:${block.table}:${sequence}`;
     return await slots.run(block.table, async () => {
       let pauseMs = limits.insertRetryMs;
       for (;;) {

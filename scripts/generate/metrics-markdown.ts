@@ -3,11 +3,17 @@
  */
 import { createRegistry, type Registry } from "@axonize/core/runtime/metrics";
 import { createMetrics } from "../../dashboard/api/metrics.ts";
+import { createExportMetrics } from "../../agent/export/metrics.ts";
+import { createAgentMetrics } from "../../ingest/agents/metrics.ts";
 import { createIngestMetrics } from "../../ingest/metrics.ts";
 import { table } from "./api-markdown.ts";
 
 const services: readonly { title: string; declare: (registry: Registry) => unknown }[] = [
-  { title: "Ingest", declare: createIngestMetrics },
+  {
+    title: "Ingest",
+    declare: (registry) => [createIngestMetrics(registry), createAgentMetrics(registry)],
+  },
+  { title: "Agent", declare: createExportMetrics },
   { title: "Dashboard", declare: createMetrics },
 ];
 

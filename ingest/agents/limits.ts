@@ -1,0 +1,51 @@
+/**
+ * Every bound of the agents' streams, with its arithmetic. Hitting one is counted with a reason.
+ */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** One frame: 4,000 rows or 500 records take some ten KB; devices of 4,096 about 1 MB. */
+export const frameBytes = 2 * MiB;
+/** A frame's content after inflation: 4,000 rows × 25 values × 10 B. */
+export const contentBytes = 4 * MiB;
+/** Frames of a stream that wait here before its socket is no longer read. */
+export const framesWaiting = 16;
+/** Told to the agent: batches, and their bytes, that may wait for an acknowledgement. */
+export const windowBatches = 64;
+export const windowBytes = 1 * MiB;
+/** Streams of one process: 2,000 × (window + buffers) is at most 4 GB and usually some MB. */
+export const streams = 2_000;
+/** An agent pings every 10 s. One that says nothing for so long is gone. */
+export const silenceMs = 45_000;
+/** How often streams are looked over for silence and for credentials that ended. */
+export const sweepMs = 5_000;
+/** A stream's credential is checked again this often. */
+export const recheckMs = 60_000;
+/** Marks of sample batches go to PostgreSQL at most this often per stream. */
+export const markMs = 1_000;
+/** Devices and epochs that one stream may name. */
+export const devices = 4_096;
+export const epochs = 64;
+/** Rows, records of each kind and bytes of a text in one batch. */
+export const rows = 20_000;
+export const records = 2_000;
+export const textBytes = 512;
+export const listItems = 64;
+/** Raw samples live three days; older ones would be dropped at the next merge. */
+export const oldestSampleMs = 3 * 86_400_000;
+/** Clocks of a cluster differ by seconds; more means a fault. */
+export const newestSampleMs = 600_000;
+/** Identity may be older than samples: a pod lives for weeks. */
+export const oldestIdentityMs = 400 * 86_400_000;
+/** Agents' lives that are remembered with their marks. */
+export const agentRowsMs = 30 * 86_400_000;
+/** Stream inserts a second that one process asks of ClickHouse: agents are told to report less often. */
+export const batchesPerSecond = 50;
+/** Draining at the stop: for the batch in work. */
+export const drainMs = 2_000;
+/** Token reviews remembered, and for how long: an agent reconnects with the same token at most that often. */
+export const reviews = 4_096;
+export const reviewMs = 60_000;
+export const reviewTimeoutMs = 5_000;
+export const tokenBytes = 8 * KiB;

@@ -1,0 +1,218 @@
+/**
+ * `AgentService/Report` on the OTLP/gRPC port: takes the streams that the receiver hands over, checks
+ * their credentials, frames bytes and keeps one stream per agent.
+ *
+ * Of two agents on one node the younger one reports; the other is told so. A stream whose credential
+ * ends, or that says nothing, is closed; agents come again by themselves.
+ */
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { every } from "@axonize/core/runtime/clock";
+import { errorMessage } from "@axonize/core/runtime/error";
+import { withinMs } from "../within.ts";
+import { credentialOf } from "../receive/door.ts";
+import type { Authorize, Credential } from "./credential.ts";
+import { configFrame, type Hello } from "./frames.ts";
+import { openGrpcStream, type GrpcStatus, type GrpcStream } from "./grpc-stream.ts";
+import type { AgentName } from "./identity-store.ts";
+import * as limits from "./limits.ts";
+import { AgentSession, StreamFailure, type SessionDeps } from "./session.ts";
+
+export interface AgentService {
+  /** Serves a stream to its end. Never rejects. */
+  serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void>;
+  /** Ends all streams; resolves when what was in work is stored, within `drainMs`. */
+  stop(): Promise<void>;
+}
+
+interface Running {
+  readonly stream: GrpcStream;
+  readonly session: AgentSession;
+  readonly token: string | undefined;
+  name: (AgentName & { epoch: string }) | undefined;
+  checkedMs: number;
+  readonly done: Promise<void>;
+}
+
+interface Deps extends SessionDeps {
+  readonly authorize: Authorize;
+}
+
+/** `cluster`: of agents with a ServiceAccount token; others say theirs. */
+export function createAgentService(deps: Deps, options: { cluster: string }): AgentService {
+  const { clock, log, metrics } = deps;
+  const running = new Set<Running>();
+  const abort = new AbortController();
+  const pace = createPace(running);
+
+  const serve: AgentService["serve"] = async (raw, headers) => {
+    const token = credentialOf(headers.authorization, undefined);
+    const stream = openGrpcStream(raw, {
+      frameBytes: limits.frameBytes,
+      waiting: limits.framesWaiting,
+      now: () => clock.monotonic(),
+    });
+    const credential =
+      running.size >= limits.streams || abort.signal.aborted ? full : await deps.authorize(token);
+    if (!credential.ok) {
+      metrics.ends.inc({ reason: credential.code });
+      stream.end(statuses[credential.code], credential.message);
+      return;
+    }
+    const finished = Promise.withResolvers<void>();
+    const admit = async (hello: Hello): Promise<AgentName> => {
+      const name = nameFor(hello, credential, options.cluster);
+      await takeOver(running, one, { ...name, epoch: hello.epochs[0] ?? "" });
+      return name;
+    };
+    const one: Running = {
+      stream,
+      session: new AgentSession(deps, { send: (frame) => stream.send(frame), admit }),
+      token,
+      name: undefined,
+      checkedMs: clock.monotonic(),
+      done: finished.promise,
+    };
+    running.add(one);
+    metrics.streams.set(running.size);
+    pace();
+    const reason = await converse(deps, one);
+    running.delete(one);
+    metrics.streams.set(running.size);
+    metrics.ends.inc({ reason });
+    finished.resolve();
+  };
+
+  const sweep = every(
+    {
+      clock,
+      ms: limits.sweepMs,
+      signal: abort.signal,
+      onError: (error) => log.error({ event: "agents.sweep", err: error }),
+    },
+    async () => {
+      for (const one of running) await check(deps, one);
+      pace();
+    },
+  );
+  return {
+    serve,
+    stop: async () => {
+      abort.abort();
+      for (const { stream } of running) stream.end("unavailable", "The server stops; come again.");
+      await withinMs(
+        clock,
+        limits.drainMs,
+        Promise.all([...running].map(async ({ done }) => await done)),
+      );
+      await sweep;
+    },
+  };
+}
+
+/** More agents report less often each, so that ClickHouse gets a bounded number of inserts. */
+function createPace(running: ReadonlySet<Running>): () => void {
+  let told = 1_000;
+  return () => {
+    const periodMs = Math.max(1, Math.ceil(running.size / limits.batchesPerSecond)) * 1_000;
+    if (periodMs === told) return;
+    told = periodMs;
+    const frame = configFrame(JSON.stringify({ reportPeriodMs: periodMs }));
+    for (const { stream } of running) stream.send(frame);
+  };
+}
+
+/** Frames one after another until the stream ends. Answers why it did. */
+async function converse(deps: Deps, one: Running): Promise<string> {
+  const { log } = deps;
+  const { stream, session } = one;
+  let reason = "closed";
+  try {
+    for (;;) {
+      const frame = await stream.next();
+      if (frame === undefined) break;
+      await session.take(frame);
+      if (one.name === undefined && session.agent !== undefined) {
+        one.name = session.agent;
+        log.info({ event: "agent.connected", ...session.agent });
+      }
+    }
+    reason = stream.ended() ?? reason;
+  } catch (error) {
+    const failure =
+      error instanceof StreamFailure
+        ? error
+        : new StreamFailure("unavailable", "The server failed on its own.", { cause: error });
+    reason = failure.code;
+    log.warn({
+      event: "agent.failed",
+      ...session.agent,
+      reason: failure.message,
+      err: failure.cause,
+    });
+    stream.end(statuses[failure.code], failure.message);
+  }
+  try {
+    await session.close();
+  } catch (error) {
+    // The mark is behind; the batches' tokens recognise what is sent again.
+    log.warn({ event: "agent.mark", ...session.agent, reason: errorMessage(error) });
+  }
+  log.info({ event: "agent.left", ...session.agent, reason });
+  stream.end("unavailable", "The stream ended.");
+  return reason;
+}
+
+const full: Credential & { ok: false } = {
+  ok: false,
+  code: "unavailable",
+  message: "No room for another agent.",
+};
+
+const statuses: Readonly<
+  Record<StreamFailure["code"] | (Credential & { ok: false })["code"], GrpcStatus>
+> = {
+  unauthenticated: "unauthenticated",
+  forbidden: "permission-denied",
+  unavailable: "unavailable",
+  invalid: "invalid-argument",
+  superseded: "already-exists",
+};
+
+function nameFor(hello: Hello, credential: Credential & { ok: true }, cluster: string): AgentName {
+  const { node } = credential;
+  if (node === undefined) return { cluster: hello.cluster, node: hello.node };
+  if (node !== hello.node) {
+    throw new StreamFailure("forbidden", `This token speaks for node ${node} only.`);
+  }
+  return { cluster, node };
+}
+
+/** Of the streams of one node only the youngest life's goes on; its own older stream is half open. */
+async function takeOver(
+  running: ReadonlySet<Running>,
+  mine: Running,
+  name: AgentName & { epoch: string },
+): Promise<void> {
+  for (const other of running) {
+    const { name: theirs } = other;
+    if (other === mine || theirs?.node !== name.node || theirs.cluster !== name.cluster) continue;
+    if (theirs.epoch > name.epoch) {
+      throw new StreamFailure("superseded", "A younger agent reports for this node.");
+    }
+    other.stream.end("already-exists", "Another stream reports for this node now.");
+    await other.done; // a batch in its hands is stored before ours are looked at
+  }
+}
+
+async function check(deps: Deps, one: Running): Promise<void> {
+  const now = deps.clock.monotonic();
+  if (now - one.stream.heardMs() > limits.silenceMs) {
+    one.stream.end("unavailable", "Nothing was heard for too long.");
+    return;
+  }
+  if (now - one.checkedMs < limits.recheckMs) return;
+  one.checkedMs = now;
+  const credential = await deps.authorize(one.token);
+  if (credential.ok || credential.code === "unavailable") return;
+  one.stream.end("unauthenticated", credential.message);
+}
