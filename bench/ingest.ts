@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { openDatabases, startTestStores } from "../test/support/start-stores.ts";
 import { grpcClient, startIngest } from "../ingest/testing/start-ingest.ts";
-import { llmRequest } from "./otlp-payload.ts";
+import { llmRequest, withOtherIds } from "./otlp-payload.ts";
 
 const spansPerRequest = 512;
 
@@ -64,20 +64,6 @@ async function generate(): Promise<void> {
   await Promise.all(Array.from({ length: job.concurrency }, worker));
   const result: Result = { wallMs: performance.now() - began, ackMs };
   process.send?.(result, () => process.exit(0));
-}
-
-/** The same spans under ids of their own: making each from scratch would take the longest. */
-function withOtherIds(original: Uint8Array, salt: number): Buffer {
-  const body = Buffer.from(original);
-  // trace_id (field 1, 16 bytes) followed by span_id (field 2, 8 bytes).
-  for (let at = body.indexOf("\x0a\x10", 0, "latin1"); at !== -1;) {
-    if (body[at + 18] === 0x12 && body[at + 19] === 0x08) {
-      body.writeUInt32LE((body.readUInt32LE(at + 2) ^ salt) >>> 0, at + 2);
-      body.writeUInt32LE((body.readUInt32LE(at + 20) ^ salt) >>> 0, at + 20);
-    }
-    at = body.indexOf("\x0a\x10", at + 2, "latin1");
-  }
-  return body;
 }
 
 /** True when acknowledged, false when told to wait. */

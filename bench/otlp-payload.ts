@@ -67,6 +67,20 @@ export function llmRequest(seed: number, spans: number, nowMs: number): Uint8Arr
   });
 }
 
+/** The same spans under ids of their own: making each from scratch would take the longest. */
+export function withOtherIds(original: Uint8Array, salt: number): Buffer {
+  const body = Buffer.from(original);
+  // trace_id (field 1, 16 bytes) followed by span_id (field 2, 8 bytes).
+  for (let at = body.indexOf("\x0a\x10", 0, "latin1"); at !== -1;) {
+    if (body[at + 18] === 0x12 && body[at + 19] === 0x08) {
+      body.writeUInt32LE((body.readUInt32LE(at + 2) ^ salt) >>> 0, at + 2);
+      body.writeUInt32LE((body.readUInt32LE(at + 20) ^ salt) >>> 0, at + 20);
+    }
+    at = body.indexOf("\x0a\x10", at + 2, "latin1");
+  }
+  return body;
+}
+
 function attributesOf(i: number, seed: number, random: () => number) {
   const input = Math.floor(50 + random() * 4000);
   const output = Math.floor(1 + random() * 700);

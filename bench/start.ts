@@ -5,13 +5,13 @@
  *
  * Memory is proportional set size where Linux tells it (shared pages counted once), else resident size.
  */
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { processTree, startProduct, totalMb, type Held } from "./support/product.ts";
 
 const root = join(import.meta.dirname, "..");
 const rounds = Number(process.argv[2] ?? 3);
@@ -19,7 +19,7 @@ const bars = { firstMs: 10_000, laterMs: 4_000, idleMb: 700 };
 
 const first: number[] = [];
 const later: number[] = [];
-let idle: Record<string, number> = {};
+let idle: Record<string, Held> = {};
 for (let round = 0; round < rounds; round += 1) {
   const dataDir = await mkdtemp(join(tmpdir(), "axonize-bench-"));
   first.push(await measureStart(dataDir));
@@ -27,21 +27,21 @@ for (let round = 0; round < rounds; round += 1) {
     await measureStart(dataDir, async (pid) => {
       // What the start itself needed is given back within seconds.
       if (round === 0) await sleep(15_000);
-      if (round === 0) idle = memoryOfTree(pid);
+      if (round === 0) idle = processTree(pid);
     }),
   );
   await rm(dataDir, { recursive: true, force: true });
 }
 const buildMs = measureBuild();
 
-const totalMb = Object.values(idle).reduce((sum, mb) => sum + mb, 0);
+const idleMb = totalMb(idle);
 const figures = {
   machine: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} cores, Node ${process.version}`,
   firstMs: median(first),
   laterMs: median(later),
   webBuildMs: buildMs,
-  idleMb: totalMb,
-  idleByProcessMb: idle,
+  idleMb,
+  idleByProcess: idle,
 };
 console.log(
   `npm start to banner, empty data directory   ${line(figures.firstMs, bars.firstMs, "ms")}`,
@@ -52,8 +52,10 @@ console.log(
 console.log(
   `building the web app (first after npm ci)   ${buildMs === undefined ? "not here" : `${buildMs} ms`}`,
 );
-console.log(`memory of the idle process tree             ${line(totalMb, bars.idleMb, "MB")}`);
-for (const [name, mb] of Object.entries(idle)) console.log(`  ${name.padEnd(42)}${mb} MB`);
+console.log(`memory of the idle process tree             ${line(idleMb, bars.idleMb, "MB")}`);
+for (const [name, { memoryMb }] of Object.entries(idle)) {
+  console.log(`  ${name.padEnd(42)}${memoryMb} MB`);
+}
 mkdirSync(join(root, "bench/results"), { recursive: true });
 writeFileSync(join(root, "bench/results/start.json"), `${JSON.stringify(figures, undefined, 2)}\n`);
 
@@ -61,52 +63,10 @@ async function measureStart(
   dataDir: string,
   whileIdle: (pid: number) => Promise<void> = async () => await Promise.resolve(),
 ): Promise<number> {
-  const started = performance.now();
-  const child = spawn("npm", ["start", "--silent"], {
-    cwd: root,
-    env: {
-      ...process.env,
-      AXONIZE_DATA_DIR: dataDir,
-      AXONIZE_HTTP_LISTEN: "127.0.0.1:0",
-      AXONIZE_OTLP_HTTP_LISTEN: "127.0.0.1:0",
-      AXONIZE_OTLP_GRPC_LISTEN: "127.0.0.1:0",
-    },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let output = "";
-  let ms = 0;
-  for await (const chunk of child.stdout) {
-    output += String(chunk);
-    if (!output.includes("Ctrl-C stops it") || ms > 0) continue;
-    ms = performance.now() - started;
-    await whileIdle(child.pid ?? 0);
-    child.kill("SIGTERM");
-  }
-  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-  if (ms === 0) throw new Error(`did not start:\n${output}`);
-  return ms;
-}
-
-function memoryOfTree(pid: number): Record<string, number> {
-  const found: Record<string, number> = {};
-  const visit = (at: number): void => {
-    const command = readFileSync(`/proc/${at}/cmdline`, "utf8").split("\0");
-    const name = /postgres/.test(command[0] ?? "")
-      ? "PostgreSQL"
-      : command.some((word) => word.endsWith("clickhouse/child.ts"))
-        ? "ClickHouse engine"
-        : command.some((word) => word.endsWith("standalone/main.ts"))
-          ? "Axonize"
-          : "npm";
-    const pss = /^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${at}/smaps_rollup`, "utf8"))?.[1];
-    found[name] = (found[name] ?? 0) + Math.round(Number(pss) / 1024);
-    for (const file of globSync(`/proc/${at}/task/*/children`)) {
-      for (const child of readFileSync(file, "utf8").trim().split(" ").filter(Boolean))
-        visit(Number(child));
-    }
-  };
-  if (process.platform === "linux") visit(pid);
-  return found;
+  const product = await startProduct(dataDir);
+  await whileIdle(product.pid);
+  await product.stop();
+  return product.readyMs;
 }
 
 /** Into a folder of its own, so that a running instance keeps its app. */
