@@ -3,8 +3,8 @@
  * to first frame, and the work of a frame while panning and zooming.
  *
  * "Data" is the moment the answer's bytes are there, before JSON is parsed; "first frame" is the
- * first animation frame after the waterfall's rows exist and its canvas is painted. A frame's work is
- * what runs in it: event, arithmetic, painting calls.
+ * first animation frame after the waterfall's rows exist and bars have been painted on its canvas. A
+ * frame's work is what runs in it: event, arithmetic, painting calls.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -26,9 +26,14 @@ const watch = `
     window.dataAt = performance.now();
     return JSON.parse(body);
   };
+  const fill = CanvasRenderingContext2D.prototype.fill;
+  CanvasRenderingContext2D.prototype.fill = function (...given) {
+    if (window.dataAt !== undefined) this.canvas.dataset.painted = "yes";
+    return fill.apply(this, given);
+  };
   const look = () => {
-    const ready = document.querySelector("[role=treegrid] [role=row]") && document.querySelector("[role=treegrid] canvas");
-    if (!ready || ready.width < 100) return requestAnimationFrame(look);
+    const ready = document.querySelector("[role=treegrid] [role=row]") && document.querySelector("[role=treegrid] canvas[data-painted]");
+    if (!ready) return requestAnimationFrame(look);
     window.firstFrameMs = performance.now() - window.dataAt;
   };
   requestAnimationFrame(look);

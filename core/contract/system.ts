@@ -40,6 +40,8 @@ export const Start = z
   .meta({ id: "Start" });
 export type Start = z.infer<typeof Start>;
 
+const nullableNumber = z.number().nullable();
+
 const Store = z.object({
   name: z.enum(["clickhouse", "postgres"]),
   ok: z.boolean(),
@@ -61,6 +63,23 @@ const Component = z.object({
     .describe("Counters and gauges, names as in docs/metrics.md."),
 });
 
+/** A node's agent, as its newest report has it. */
+const Agent = z.object({
+  node: z.string(),
+  version: z.string(),
+  lastReport: Timestamp,
+  stale: z.boolean(),
+  driverVersion: z.string(),
+  trouble: z.string().describe("Why it reads nothing; empty when it does."),
+  periodMs: nullableNumber.describe("Between samples now."),
+  wantedPeriodMs: nullableNumber.describe("As configured; less than now when over its budget."),
+  cpuRatio: nullableNumber.describe("Of one core."),
+  offsetMs: nullableNumber.describe("Its clock minus ours."),
+  offsetErrorMs: nullableNumber,
+  drops: z.array(z.object({ reason: z.string(), count: z.number() })),
+  findings: z.array(z.object({ check: z.string(), message: z.string(), mend: z.string() })),
+});
+
 export const System = z
   .object({
     time: Timestamp,
@@ -78,6 +97,10 @@ export const System = z
     tables: z.array(
       z.object({ name: z.string(), rows: z.number(), bytes: z.number(), parts: z.number() }),
     ),
+    agents: z.array(Agent),
+    unjoined: z
+      .array(z.object({ reason: z.string(), seconds: z.number() }))
+      .describe("Join health: seconds of device time without an owner, since the agents' start."),
     errors: z.array(
       z.object({ time: Timestamp, component: z.string(), code: z.string(), message: z.string() }),
     ),

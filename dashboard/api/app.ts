@@ -24,6 +24,7 @@ import { createStartHandlers, mountStartEvents } from "./handlers/start.ts";
 import { createSystemHandlers } from "./handlers/system.ts";
 import { createTenantHandlers } from "./handlers/tenants.ts";
 import { createTraceDetailHandlers } from "./handlers/trace.ts";
+import { createTraceGpuHandlers } from "./handlers/trace-gpus.ts";
 import { createTraceHandlers } from "./handlers/traces.ts";
 import { createUsageHandlers } from "./handlers/usage.ts";
 import * as limits from "./limits.ts";
@@ -125,6 +126,7 @@ function createApp(deps: DashboardDeps, options: DashboardOptions, stop: AbortSi
     ...createTraceHandlers(all),
     ...createTraceDetailHandlers(all, options),
     ...createGpuHandlers(all, options),
+    ...createTraceGpuHandlers(all, options),
     ...createAnalyticsHandlers(all, options),
     ...createStartHandlers(all, options),
     ...createSystemHandlers(all, options),

@@ -53,6 +53,16 @@ export const heatmapRows = 40;
 
 /** Devices of one answer: a cluster of 1,000 nodes with 8 GPUs, each in up to 7 slices, is beyond it. */
 export const devices = 10_000;
+/** Stretches of time for which a tenant sees devices, newest first: 2,000 × ~70 bytes of SQL = 140 KB of 256. */
+export const deviceWindows = 2_000;
+/** Who had a device, in one answer: a notebook server that starts a process every minute of a day. */
+export const deviceHolders = 2_000;
+/** Other calls on one lane that are drawn; the rest is a number. 64 lanes × 200 × ~300 bytes = 4 MB. */
+export const laneNeighbours = 200;
+/** A call that began up to this long before a request may still run beside it. */
+export const neighbourWithinMs = 600_000;
+/** Agents of one answer: one per node. */
+export const agents = 5_000;
 /** Events of one device in one answer. */
 export const deviceEvents = 500;
 /** Lanes of one request: tensor parallel over 8 nodes with 8 GPUs. */

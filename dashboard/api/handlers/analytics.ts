@@ -12,6 +12,7 @@ import {
   type Slot,
   type SlotCache,
 } from "../analytics/slots.ts";
+import { readWindows, seesAllDevices, type SightDeps } from "../gpus/sight.ts";
 import * as limits from "../limits.ts";
 import type { Context, Handlers } from "../mount.ts";
 import {
@@ -24,11 +25,10 @@ import {
   type HeatmapMetric,
 } from "../queries/analytics.sql.ts";
 import { filterCondition, type Condition } from "../queries/filter.sql.ts";
-import { devicesOfTenant, readFleetUse } from "../queries/gpus.sql.ts";
+import { readFleetUse } from "../queries/devices.sql.ts";
 import type { Queries, TenantScope } from "../queries/query.ts";
 import { rangeFrom } from "../range.ts";
 import { rfc3339FromMs } from "../time-text.ts";
-import { seesAllDevices } from "./trace-devices.ts";
 
 interface Cost {
   rowsRead: number;
@@ -45,7 +45,7 @@ interface Part {
 }
 
 export function createAnalyticsHandlers(
-  deps: { queries: Queries },
+  deps: SightDeps,
   config: { mode: "standalone" | "cluster" },
 ): Pick<Handlers, "getOverview" | "getHeatmap"> {
   const { queries } = deps;
@@ -71,7 +71,10 @@ export function createAnalyticsHandlers(
         part.basis = "spans";
         [slots, previous] = await read();
       }
-      const gpu = await gpuUse(queries, part.scope, seesAllDevices(context, config.mode));
+      const gpu = await gpuUse(deps, part.scope, {
+        seesAll: seesAllDevices(context, config.mode),
+        mode: config.mode,
+      });
       const before = totalsOf(previous, rangeMs);
       const groups = { rangeMs, most: limits.overviewGroups };
       return {
@@ -286,13 +289,19 @@ function addCost(cost: Cost, more: Cost): void {
   cost.durationMs += more.durationMs;
 }
 
-/** For a tenant, the devices of its newest hour in the range: finding them reads its spans. */
-async function gpuUse(queries: Queries, scope: TenantScope, seesAll: boolean) {
+/** For a tenant, its devices of the newest hour in the range: finding them may read its spans. */
+async function gpuUse(
+  deps: SightDeps,
+  scope: TenantScope,
+  who: { seesAll: boolean; mode: "standalone" | "cluster" },
+) {
   const { signal, tenant, fromMs, toMs } = scope;
-  if (seesAll) return await readFleetUse(queries, { devices: "all", signal, fromMs, toMs });
-  const hour = { signal, toMs, fromMs: Math.max(fromMs, toMs - 3_600_000) };
-  const uses = await devicesOfTenant(queries, { ...hour, tenant });
-  return uses.size === 0
+  if (who.seesAll)
+    return await readFleetUse(deps.queries, { devices: "all", signal, fromMs, toMs });
+  const hour = { toMs, fromMs: Math.max(fromMs, toMs - 3_600_000) };
+  const seer = { tenant: () => tenant, signal };
+  const devices = await readWindows(deps, seer, { ...hour, mode: who.mode });
+  return devices.length === 0
     ? null
-    : await readFleetUse(queries, { ...hour, devices: [...uses.keys()] });
+    : await readFleetUse(deps.queries, { ...hour, signal, devices });
 }

@@ -1,7 +1,7 @@
 // The GPU band of calls whose spans name no device: joined through the pod that the samples name.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import type { TraceGpuLanes } from "@axonize/core/contract/gpu";
+import type { Gpu, GpuMetrics, TraceGpuLanes } from "@axonize/core/contract/gpu";
 import type { Trace } from "@axonize/core/contract/trace";
 import { buildCall, buildSpan, insertSpans, type TestSpan } from "@axonize/core/testing/build-span";
 import { useDashboard } from "../../../test/support/dashboard.ts";
@@ -130,4 +130,34 @@ test("another tenant's word for a pod shows it no device, and says so; the admin
     { ...dashboard.admin, "x-axonize-tenant": a.id },
   );
   assert.equal(admin.body.lanes[0]?.gpu.uuid, "GPU-one");
+});
+
+test("on a machine of one's own, a tenant with a key sees a device while its own spans ran there", async () => {
+  const first = call("", {
+    tenantNum: a.num,
+    gpus: ["GPU-idle"],
+    durationMs: 6_000,
+    startMs: base + 10_000,
+  });
+  const later = call("", {
+    tenantNum: a.num,
+    gpus: ["GPU-idle"],
+    durationMs: 6_000,
+    startMs: base + 100_000,
+  });
+  await insertSpans(clickhouse, [...first, ...later]);
+  const { body } = await dashboard.get<GpuMetrics>(
+    `/api/v1/gpus/GPU-idle/metrics?from=${base}&to=${base + 120_000}&buckets=120`,
+    a.headers,
+  );
+  const { startMs, utilizationRatio } = body.series;
+  const seen = startMs.filter((_, at) => utilizationRatio[at] !== null);
+  assert.ok(seen.length > 0);
+  const between = seen.filter((ms) => ms > base + 30_000 && ms < base + 95_000);
+  assert.deepEqual(between, [], "not the time between its calls, which may have been another's");
+  const list = await dashboard.get<{ items: Gpu[] }>(`/api/v1/gpus?from=${base}`, a.headers);
+  assert.deepEqual(
+    list.body.items.map(({ uuid }) => uuid),
+    ["GPU-idle"],
+  );
 });

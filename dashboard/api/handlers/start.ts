@@ -8,14 +8,14 @@ import type { Clock } from "@axonize/core/runtime/clock";
 import { AxonizeError, errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import { authenticate, authorize } from "../caller.ts";
+import { seesAllDevices } from "../gpus/sight.ts";
 import * as limits from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import { signalOf, type Handlers } from "../mount.ts";
-import { readFleetUse } from "../queries/gpus.sql.ts";
+import { readFleetUse } from "../queries/devices.sql.ts";
 import type { Queries } from "../queries/query.ts";
 import { readFirstSpan, readNewTraces } from "../queries/start.sql.ts";
 import { rfc3339FromNs } from "../time-text.ts";
-import { seesAllDevices } from "./trace-devices.ts";
 
 /** GPUs that reported within this time count as seen. */
 const gpuSeenMs = 86_400_000;

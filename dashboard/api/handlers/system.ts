@@ -10,11 +10,13 @@ import type { ClickHouseClient } from "@axonize/core/runtime/clickhouse";
 import type { Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Sql } from "@axonize/core/runtime/postgres";
+import { seesAllDevices } from "../gpus/sight.ts";
 import type { Handlers } from "../mount.ts";
+import { agentFrom, unjoinedFrom } from "../gpus/agents.ts";
+import { readAgents, type AgentRecord } from "../queries/identity.sql.ts";
 import { readNewestSpanMs } from "../queries/start.sql.ts";
 import type { Queries } from "../queries/query.ts";
 import { rfc3339FromMs } from "../time-text.ts";
-import { seesAllDevices } from "./trace-devices.ts";
 
 /** Heartbeats come every few seconds; three missed ones are no coincidence. */
 const staleMs = 30_000;
@@ -30,11 +32,12 @@ export function createSystemHandlers(
     getSystem: async (_input, context) => {
       const { nowMs, signal } = context;
       const isOperator = seesAllDevices(context, config.mode);
-      const [clickhouse, postgres, tables, components, newestMs] = await Promise.all([
+      const [clickhouse, postgres, tables, components, agents, newestMs] = await Promise.all([
         probeClickHouse(deps, signal),
         probePostgres(deps),
         isOperator ? readTables(deps.queries, signal) : [],
         isOperator ? readComponents(deps.sql, nowMs) : [],
+        isOperator ? agentsOf(deps.sql, nowMs) : [],
         readNewestSpanMs(deps.queries, {
           tenant: context.tenant(),
           signal,
@@ -56,6 +59,8 @@ export function createSystemHandlers(
         components,
         ingest: ingestFrom(components, newestMs),
         tables,
+        agents: agents.map((record) => agentFrom(record, nowMs)),
+        unjoined: unjoinedFrom(agents),
         errors: components.flatMap(errorsFrom),
       };
     },
@@ -157,6 +162,14 @@ async function readComponents(sql: Sql, nowMs: number): Promise<Component[]> {
       stale: nowMs - row.updated_at.getTime() > staleMs,
       status: row.status,
     }));
+  } catch {
+    return []; // the store's own entry says that it is away
+  }
+}
+
+async function agentsOf(sql: Sql, nowMs: number): Promise<AgentRecord[]> {
+  try {
+    return await readAgents(sql, nowMs - goneMs);
   } catch {
     return []; // the store's own entry says that it is away
   }

@@ -1,16 +1,20 @@
 /**
- * The devices that a trace ran on, each with how that is known.
+ * The devices that a trace ran on, each with how that is known; where that is not certain, what it may
+ * have been and why. Never a guess.
  *
- * What its spans say comes first. Spans that name no device (plain OpenTelemetry, vLLM) belong to
- * their container's whole allocated set, which the devices' own samples tell by pod. A payload
- * proves nothing about pods: that second way is open only to who may see every device anyway,
- * until an operator binds namespaces to tenants.
+ * What ingest wrote on the spans comes first: it was checked against the agents' intervals. Then what
+ * the agents said of the trace's pods at its start (a binding that came after the span), then the pods
+ * that samples of the time name. A payload proves nothing about pods: for a tenant these two ways are
+ * open only to pods of its own namespaces, the last one to who may see every device anyway.
  */
 import type { Trace } from "@axonize/core/contract/trace";
+import type { Mode, SightDeps } from "../gpus/sight.ts";
+import { seesAllDevices } from "../gpus/sight.ts";
+import { warningText, whyUnsure } from "../gpus/unsure.ts";
 import * as limits from "../limits.ts";
 import type { Context } from "../mount.ts";
-import { readHolders } from "../queries/gpus.sql.ts";
-import type { Queries } from "../queries/query.ts";
+import { readNamedHolders } from "../queries/gpus.sql.ts";
+import { readBindings, readOwnPods, type BindingRecord } from "../queries/identity.sql.ts";
 import { readServingPods, type TraceRecord } from "../queries/trace-row.sql.ts";
 import { msFromNs } from "../time-text.ts";
 import type { LocatedTrace } from "./trace.ts";
@@ -19,50 +23,58 @@ export type TraceDevice = Trace["resourceGpus"][number];
 
 export interface TraceDevices {
   devices: TraceDevice[];
+  level: string;
+  /** Devices that it may have been, where the join is not certain. */
+  candidates: string[];
+  evidence: string[];
   /** Why there are none; empty when there are. */
   reason: string;
 }
 
 export async function devicesOfTrace(
-  queries: Queries,
+  deps: SightDeps,
   context: Context,
-  trace: { located: LocatedTrace; head: TraceRecord; seesAll: boolean },
+  trace: { located: LocatedTrace; head: TraceRecord; mode: Mode },
 ): Promise<TraceDevices> {
-  const { located, head, seesAll } = trace;
-  if (head.gpus.length > 0) {
-    const devices = head.gpus.slice(0, limits.traceLanes).map((uuid) => ({
-      uuid,
-      name: "",
-      node: head.node,
-      level: head.gpuLevel || "unattributed",
-      evidence: [],
-    }));
-    return { devices, reason: "" };
-  }
+  const { located, head, mode } = trace;
+  const startMs = msFromNs(head.startNs);
+  const seesAll = seesAllDevices(context, mode);
+  const named = await podsOf(deps, located, head);
+  const pods = seesAll ? named : await readOwnPods(deps.sql, context.tenant().id, named);
+  const bindings = await readBindings(deps.sql, startMs, pods);
+  if (head.gpus.length > 0) return written(head, bindings);
+  const told = fromBindings(head, bindings);
+  if (told !== undefined) return told;
   if (head.gpuLevel !== "" && head.gpuLevel !== "unattributed") {
-    return none(`The device is not certain (${head.gpuLevel}), so none is shown.`);
+    return none(head.gpuLevel, "The device is not certain, so none is shown.");
   }
-  const pods = await podsOf(queries, located, head);
-  if (pods.length === 0) {
-    return none("No span of this trace names a device or a pod: nothing told which GPU it ran on.");
+  if (named.length === 0) {
+    return none(
+      "unattributed",
+      "No span of this trace names a device or a pod: nothing told which GPU it ran on.",
+    );
   }
   if (!seesAll) {
     return none(
-      "No span of this trace names a device. They name a pod, but a span's word proves nothing about pods, and no namespace is bound to this tenant.",
+      "unattributed",
+      pods.length > 0
+        ? `No agent reports devices of pod ${pods.map(nameOf).join(", ")} for this time.`
+        : "No span of this trace names a device. They name a pod, but a span's word proves nothing about pods, and its namespace is not bound to this tenant.",
     );
   }
-  const devices = await devicesOfPods(queries, context, head, pods);
+  const devices = await devicesOfPods(deps, context, head, pods);
   return devices.length > 0
-    ? { devices, reason: "" }
+    ? {
+        devices,
+        level: devices.length === 1 ? "exact.single" : "exact.set",
+        candidates: [],
+        evidence: [],
+        reason: "",
+      }
     : none(
+        "unattributed",
         `No span of this trace names a device, and no GPU sample of the time names pod ${pods.map(nameOf).join(", ")} as the holder of one.`,
       );
-}
-
-/** The admin acting for a tenant, and the one tenant of a machine of one's own. */
-export function seesAllDevices(context: Context, mode: "standalone" | "cluster"): boolean {
-  if (context.grant?.admin === true) return true;
-  return mode === "standalone" && context.grant?.keyId === undefined;
 }
 
 interface Pod {
@@ -73,24 +85,89 @@ interface Pod {
 const nameOf = ({ namespace, pod }: Pod): string =>
   namespace === "" ? pod : `${namespace}/${pod}`;
 
-const none = (reason: string): TraceDevices => ({ devices: [], reason });
+const none = (level: string, reason: string): TraceDevices => ({
+  devices: [],
+  level,
+  candidates: [],
+  evidence: [],
+  reason,
+});
 
 /** Of the engines in the trace (prefill and decode may be apart), else of its principal call. */
-async function podsOf(queries: Queries, located: LocatedTrace, head: TraceRecord): Promise<Pod[]> {
-  const serving = await readServingPods(queries, located.scope, located.spans);
+async function podsOf(deps: SightDeps, located: LocatedTrace, head: TraceRecord): Promise<Pod[]> {
+  const serving = await readServingPods(deps.queries, located.scope, located.spans);
   if (serving.length > 0) return serving;
   return head.isCall && head.pod !== "" ? [{ namespace: head.namespace, pod: head.pod }] : [];
 }
 
+/** What ingest wrote on the spans, with the words of the bindings that name the same device. */
+function written(head: TraceRecord, bindings: readonly BindingRecord[]): TraceDevices {
+  const level = head.gpuLevel || "unattributed";
+  const devices = head.gpus.slice(0, limits.traceLanes).map((uuid) => ({
+    uuid,
+    name: "",
+    node: head.node,
+    level,
+    evidence: evidenceOf(bindings.filter((binding) => binding.resource_uuids.includes(uuid))),
+  }));
+  return { devices, level, candidates: [], evidence: [], reason: "" };
+}
+
+/** Undefined: the agents said nothing of these pods. */
+function fromBindings(
+  head: TraceRecord,
+  bindings: readonly BindingRecord[],
+): TraceDevices | undefined {
+  // The containers' whole sets: the spans name no ordinal that ingest could have asked for.
+  const sure = bindings.filter((binding) => binding.resource_uuids.length > 0);
+  const isUnsure = head.gpuLevel === "ambiguous" || head.gpuLevel === "identity.conflict";
+  if (sure.length > 0 && !isUnsure) {
+    const uuids = [...new Set(sure.flatMap((binding) => binding.resource_uuids))];
+    const level = uuids.length === 1 ? (sure[0]?.level ?? "exact.single") : "exact.set";
+    const devices = uuids.slice(0, limits.traceLanes).map((uuid) => ({
+      uuid,
+      name: "",
+      node: head.node,
+      level,
+      evidence: evidenceOf(sure.filter((binding) => binding.resource_uuids.includes(uuid))),
+    }));
+    return { devices, level, candidates: [], evidence: [], reason: "" };
+  }
+  const unsure = bindings.find((binding) => binding.reason !== null);
+  if (unsure === undefined) return undefined;
+  const candidates = isUnsure
+    ? bindings.flatMap((b) => [...b.candidates, ...b.resource_uuids])
+    : unsure.candidates;
+  return {
+    devices: [],
+    level: isUnsure ? head.gpuLevel : unsure.level,
+    candidates: [...new Set(candidates)].slice(0, limits.traceLanes),
+    evidence: evidenceOf(bindings),
+    reason: whyUnsure(unsure.reason ?? ""),
+  };
+}
+
+function evidenceOf(bindings: readonly BindingRecord[]): string[] {
+  return [
+    ...new Set(
+      bindings.flatMap((binding) => [
+        ...binding.evidence,
+        ...binding.warnings.map((code) => `but ${warningText(code)}`),
+      ]),
+    ),
+  ];
+}
+
 async function devicesOfPods(
-  queries: Queries,
+  deps: SightDeps,
   context: Context,
   head: TraceRecord,
   pods: readonly Pod[],
 ): Promise<TraceDevice[]> {
-  const holders = await readHolders(queries, context.signal, {
+  const holders = await readNamedHolders(deps.queries, context.signal, {
     startMs: msFromNs(head.startNs),
     endMs: msFromNs(head.endNs) + 1,
+    nowMs: context.nowMs,
     pods,
   });
   const countOf = new Map<string, number>();

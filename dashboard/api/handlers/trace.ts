@@ -2,6 +2,7 @@
  * One trace and one of its spans.
  */
 import { AxonizeError } from "@axonize/core/runtime/error";
+import type { Sql } from "@axonize/core/runtime/postgres";
 import type { SpanDetail } from "@axonize/core/contract/trace";
 import * as limits from "../limits.ts";
 import type { Context, Handlers } from "../mount.ts";
@@ -26,7 +27,7 @@ import {
 } from "../queries/trace.sql.ts";
 import { spansOf, type Found } from "../queries/traces.sql.ts";
 import { msFromNs, rfc3339FromNs } from "../time-text.ts";
-import { devicesOfTrace, seesAllDevices, type TraceDevice } from "./trace-devices.ts";
+import { devicesOfTrace } from "./trace-devices.ts";
 
 /** The peers of a call are those of the hour before it. */
 const peerMs = 3_600_000;
@@ -34,7 +35,7 @@ const peerMs = 3_600_000;
 const foreverMs = 7_258_118_400_000;
 
 export function createTraceDetailHandlers(
-  deps: { queries: Queries },
+  deps: { queries: Queries; sql: Sql },
   config: { mode: "standalone" | "cluster" },
 ): Pick<Handlers, "getTrace" | "getSpan"> {
   const { queries } = deps;
@@ -58,19 +59,19 @@ export function createTraceDetailHandlers(
       ]);
       const isRows = query.format === "rows" || head.spanCount <= limits.traceRows;
       const rows = isRows ? asked : undefined;
-      const seesAll = seesAllDevices(context, config.mode);
-      const [columns, peers, { devices }] = await Promise.all([
+      const [columns, peers, ran] = await Promise.all([
         rows === undefined ? (askedColumns ?? inColumns()) : undefined,
         peersOf(queries, scope, head),
-        devicesOfTrace(queries, context, { located, head, seesAll }),
+        devicesOfTrace(deps, context, { located, head, mode: config.mode }),
       ]);
       return {
         ...traceRowFrom(head),
-        ...(head.gpus.length > 0 || devices.length === 0 ? {} : ranOn(devices)),
+        gpus: ran.devices.map(({ uuid }) => uuid),
+        gpuLevel: ran.level,
         shownSpanCount: rows?.length ?? columns?.spanId.length ?? 0,
         principalSpanId: head.isCall ? head.principalSpanId : null,
         peers,
-        resourceGpus: devices,
+        resourceGpus: ran.devices,
         ...(rows === undefined ? {} : { spans: inheritInRows(rows) }),
         ...(columns === undefined ? {} : { columns: inheritInColumns(columns) }),
       };
@@ -99,14 +100,6 @@ export function createTraceDetailHandlers(
         payloadExpired: payload === undefined,
       };
     },
-  };
-}
-
-/** What the devices of the trace's pods say of the trace itself. */
-function ranOn(devices: readonly TraceDevice[]): { gpus: string[]; gpuLevel: string } {
-  return {
-    gpus: devices.map(({ uuid }) => uuid),
-    gpuLevel: devices.length === 1 ? "exact.single" : "exact.set",
   };
 }
 

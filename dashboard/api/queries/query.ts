@@ -26,9 +26,18 @@ export interface TenantScope extends TimeBound {
   tenant: TenantAccess;
 }
 
-/** Devices have no tenant: the caller names those it may see. */
+/** Devices have no tenant: the caller names those it may see, and for which time each. */
 export interface DeviceScope extends TimeBound {
-  devices: readonly string[] | "all";
+  devices: readonly DeviceWindow[] | "all";
+  /** Only these devices, of those that may be seen. */
+  only?: readonly string[];
+}
+
+export interface DeviceWindow {
+  device: string;
+  fromMs: number;
+  /** Exclusive. */
+  toMs: number;
 }
 
 /** The engine's own tables: no tenant's data, no time. */
@@ -76,12 +85,27 @@ const tenantTables: Record<string, string> = {
   resources: `(SELECT * FROM resources FINAL WHERE tenant_id = {tenantNum:UInt32})`,
 };
 
-const deviceTables: Record<string, string> = {
-  gpuSamples: deviceTable("gpu_samples", "DateTime64"),
-  gpuSamples10s: deviceTable("gpu_samples_10s", "DateTime"),
-  gpuSamples5m: deviceTable("gpu_samples_5m", "DateTime"),
-  gpuEvents: deviceTable("gpu_events FINAL", "DateTime64"),
-};
+/** The tables of devices, bound to those that the caller may see and to the time for which it may. */
+function deviceTables(scope: DeviceScope): Record<string, string> {
+  const inside = mayBeSeen(scope, (w) => `${w.startMs} >= f AND ${w.endMs} <= t`);
+  const overlapping = mayBeSeen(scope, (w) => `${w.endMs} >= f AND ${w.startMs} < t`);
+  return {
+    gpuSamples: deviceTable("gpu_samples", 0, inside),
+    // A mean over ten seconds of which one is another's is not shown.
+    gpuSamples10s: deviceTable("gpu_samples_10s", 10_000, inside),
+    gpuSamples5m: deviceTable("gpu_samples_5m", 300_000, inside),
+    gpuEvents: deviceTable("gpu_events FINAL", 0, inside),
+    // Rows are hours: each tells from when to when, within it, the device was heard of.
+    gpuDevices: `(SELECT * FROM (
+      SELECT * REPLACE (greatest(first, fromUnixTimestamp64Milli({fromMs:Int64}, 'UTC')) AS first,
+        least(last, fromUnixTimestamp64Milli({toMs:Int64}, 'UTC')) AS last)
+      FROM gpu_devices
+      WHERE hour >= toStartOfHour(toDateTime({fromSeconds:Int64}, 'UTC'))
+        AND hour < toDateTime({toSeconds:Int64}, 'UTC'))
+    WHERE first <= last
+      AND ${overlapping({ startMs: "toUnixTimestamp64Milli(first)", endMs: "toUnixTimestamp64Milli(last)" })})`,
+  };
+}
 
 const engineTables: Record<string, string> = {
   parts: `(SELECT * FROM system.parts WHERE active AND database = currentDatabase())`,
@@ -169,7 +193,7 @@ export function expand(sql: string, tables: Record<string, string>): string {
 
 export function tablesOf(scope: Scope): Record<string, string> {
   if ("tenant" in scope) return tenantTables;
-  return "engine" in scope ? engineTables : deviceTables;
+  return "engine" in scope ? engineTables : deviceTables(scope);
 }
 
 function tenantTable(table: string, time: string): string {
@@ -178,14 +202,44 @@ function tenantTable(table: string, time: string): string {
     AND ${time} < fromUnixTimestamp64Milli({toMs:Int64}, 'UTC'))`;
 }
 
-function deviceTable(table: string, type: "DateTime" | "DateTime64"): string {
+interface RowTime {
+  startMs: string;
+  endMs: string;
+}
+
+/** `bucketMs` 0: rows are instants with milliseconds; else they stand for so long from `time` on. */
+function deviceTable(table: string, bucketMs: number, seen: (time: RowTime) => string): string {
   const bound = (name: "from" | "to"): string =>
-    type === "DateTime64"
+    bucketMs === 0
       ? `fromUnixTimestamp64Milli({${name}Ms:Int64}, 'UTC')`
       : `toDateTime({${name}Seconds:Int64}, 'UTC')`;
-  return `(SELECT * FROM ${table} WHERE time >= ${bound("from")} AND time < ${bound("to")}
-    AND ({allDevices:UInt8} = 1 OR device IN {devices:Array(String)}))`;
+  const startMs = bucketMs === 0 ? "toUnixTimestamp64Milli(time)" : "toUnixTimestamp(time) * 1000";
+  const from = bucketMs === 0 ? bound("from") : `${bound("from")} - ${bucketMs / 1000 - 1}`;
+  return `(SELECT * FROM ${table} WHERE time >= ${from} AND time < ${bound("to")}
+    AND ${seen({ startMs, endMs: `${startMs} + ${bucketMs}` })})`;
 }
+
+/** The windows go as text: as parameters they would be part of the URL, which has no room for them. */
+function mayBeSeen(scope: DeviceScope, fits: (time: RowTime) => string) {
+  const { devices, only } = scope;
+  const named = only ?? (devices === "all" ? undefined : devices.map(({ device }) => device));
+  const isNamed =
+    named === undefined
+      ? "1"
+      : `device IN (${[...new Set(["", ...named])].map(literal).join(", ")})`;
+  if (devices === "all") return (): string => isNamed;
+  const windows = devices.slice(0, limits.deviceWindows);
+  const arrays = [
+    windows.map(({ device }) => literal(device)),
+    windows.map(({ fromMs }) => String(Math.ceil(fromMs))),
+    windows.map(({ toMs }) => String(Math.floor(toMs))),
+  ];
+  if (windows.length === 0) return (): string => "0";
+  return (time: RowTime): string =>
+    `${isNamed} AND arrayExists((d, f, t) -> d = device AND ${fits(time)}, ${arrays.map((values) => `[${values.join(", ")}]`).join(", ")})`;
+}
+
+const literal = (text: string): string => `'${text.replaceAll(/[\\']/g, String.raw`\$&`)}'`;
 
 /** DateTime is 32 bits: times beyond it would wrap around. */
 const latestSeconds = 4_294_967_295;
@@ -201,12 +255,7 @@ function scopeParams(scope: Scope, nowMs: number): Params {
     toMs,
     fromSeconds: Math.min(latestSeconds, Math.floor(fromMs / 1000)),
     toSeconds: seconds(toMs),
-    ...("tenant" in scope
-      ? { tenantNum: scope.tenant.num }
-      : {
-          allDevices: scope.devices === "all" ? 1 : 0,
-          devices: scope.devices === "all" ? [] : scope.devices,
-        }),
+    ...("tenant" in scope ? { tenantNum: scope.tenant.num } : {}),
   };
 }
 

@@ -3,6 +3,7 @@
  */
 import type { Gpu, GpuMetrics, TraceGpuLanes } from "@axonize/core/contract/gpu";
 import { gpuOf, pods } from "./calls.ts";
+import { makeHistory, makeHolders, makeNeighbours, makeSplit } from "./holders.ts";
 import { createRandom } from "./random.ts";
 
 const pools = [
@@ -59,6 +60,18 @@ interface GpuSpec {
 }
 
 function makeGpu({ uuid, node, index, pool, busy, hot, nowMs, holder }: GpuSpec): Gpu {
+  const pods =
+    holder === undefined
+      ? []
+      : [
+          {
+            namespace: pool.prefix === "gpu-node" ? "prod" : pool.prefix,
+            name: holder,
+            container: "main",
+          },
+        ];
+  // One node has no agent: nobody can tell who holds its devices.
+  const isTold = node !== "dev-2";
   return {
     uuid,
     parentUuid: "",
@@ -68,16 +81,13 @@ function makeGpu({ uuid, node, index, pool, busy, hot, nowMs, holder }: GpuSpec)
     node,
     index,
     migProfile: "",
-    pods:
-      holder === undefined
-        ? []
-        : [
-            {
-              namespace: pool.prefix === "gpu-node" ? "prod" : pool.prefix,
-              name: holder,
-              container: "main",
-            },
-          ],
+    pods: isTold ? pods : [],
+    allocation: isTold ? (pods.length > 0 ? "allocated" : "free") : "unknown",
+    allocationReason: isTold
+      ? ""
+      : "nothing tells who holds this device: no agent reports it, and its samples name no pod",
+    holders: isTold ? makeHolders(pods, nowMs) : [],
+    throttleReasons: hot ? ["thermal slowdown (hardware)"] : [],
     firstSeen: new Date(nowMs - 6 * 86_400e3).toISOString(),
     lastSeen: new Date(nowMs - (node === "dev-3" && index === 7 ? 900e3 : 1200)).toISOString(),
     stale: node === "dev-3" && index === 7,
@@ -105,13 +115,17 @@ function makeSlices(gpu: Gpu, seed: number): readonly Gpu[] {
     ["1g.10gb", 0.125, 0],
     ["1g.10gb", 0.125, 0.31],
   ] as const;
+  const podsOf = (i: number): Gpu["pods"] =>
+    i === 3 ? [] : [{ namespace: "vision", name: `slice-holder-${i}`, container: "main" }];
   return shares.map(([profile, share, busy], i) => ({
     ...gpu,
+    allocation: i === 3 ? ("free" as const) : ("allocated" as const),
+    holders: makeHolders(podsOf(i), Date.parse(gpu.lastSeen)),
     uuid: gpu.uuid.replace("GPU-", "MIG-").replace(/..$/, `0${i}`),
     parentUuid: gpu.uuid,
     index: i,
     migProfile: profile,
-    pods: i === 3 ? [] : [{ namespace: "vision", name: `slice-holder-${i}`, container: "main" }],
+    pods: podsOf(i),
     reading: {
       ...gpu.reading,
       utilizationRatio: null,
@@ -186,6 +200,17 @@ export function makeGpuMetrics(
           },
         ]
       : [],
+    throttles: hot
+      ? [
+          {
+            from: new Date(fromMs + (toMs - fromMs) * 0.6).toISOString(),
+            to: new Date(fromMs + (toMs - fromMs) * 0.75).toISOString(),
+            reasons: ["thermal slowdown (hardware)"],
+          },
+        ]
+      : [],
+    holders: makeHistory(gpu, fromMs, toMs),
+    ...makeSplit(gpu, fromMs, toMs),
   };
 }
 
@@ -203,6 +228,9 @@ export function makeLanes(
       from: new Date(fromMs).toISOString(),
       to: new Date(toMs).toISOString(),
       lanes: [],
+      level: "unattributed",
+      candidates: [],
+      evidence: [],
       reason:
         "No span of this request names a device, a pod or a node, so no GPU can be joined to it. Set k8s.pod.uid (the OpenTelemetry Operator does) or axonize.gpu.uuids.",
     };
@@ -212,7 +240,25 @@ export function makeLanes(
     traceId,
     from: metrics.from,
     to: metrics.to,
-    lanes: [{ gpu, series: metrics.series, events: metrics.events }],
+    lanes: [
+      {
+        gpu,
+        level: "exact.single",
+        evidence: [
+          "the kubelet allocated one device to the container",
+          "NVML lists its process on it",
+        ],
+        series: metrics.series,
+        events: metrics.events,
+        throttles: metrics.throttles,
+        holders: gpu.holders,
+        neighbours: makeNeighbours(startMs, durationMs),
+        neighbourCount: 31,
+      },
+    ],
+    level: "exact.single",
+    candidates: [],
+    evidence: [],
     reason: "",
   };
 }

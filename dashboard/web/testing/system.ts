@@ -78,6 +78,13 @@ export function makeSystem(nowMs: number, last: Call | undefined, empty: boolean
       { name: "facets", rows: 9_120, bytes: 0.4e6, parts: 3 },
       { name: "gpu_samples", rows: 1_204_000, bytes: 22e6, parts: 9 },
     ].map((table) => (empty ? { ...table, rows: 0, bytes: 0, parts: 0 } : table)),
+    agents: empty ? [] : makeAgents(nowMs),
+    unjoined: empty
+      ? []
+      : [
+          { reason: "no_kubelet", seconds: 5_120 },
+          { reason: "allocation_unknown", seconds: 312 },
+        ],
     errors: empty
       ? []
       : [
@@ -184,4 +191,32 @@ export function makeUsage(tenantId: string, nowMs: number): Usage {
     gpuSecondsBasis: "spanDuration",
     hours,
   };
+}
+
+function makeAgents(nowMs: number): System["agents"] {
+  const nodes = [...Array.from({ length: 8 }, (_, i) => `gpu-node-${i + 1}`), "batch-1", "dev-1"];
+  return nodes.map((node, i) => ({
+    node,
+    version: i === 9 ? "0.0.9" : "0.1.0",
+    lastReport: new Date(nowMs - (i === 8 ? 410_000 : 900 + i * 130)).toISOString(),
+    stale: i === 8,
+    driverVersion: i === 9 ? "" : "570.124.06",
+    trouble: i === 9 ? "libnvidia-ml.so.1 was replaced while it ran (error 18)" : "",
+    periodMs: i === 2 ? 170 : 100,
+    wantedPeriodMs: 100,
+    cpuRatio: 0.012 + i * 0.003,
+    offsetMs: i === 4 ? 38 : 0.4,
+    offsetErrorMs: 0.6,
+    drops: i === 8 ? [{ reason: "spool_full", count: 12_400 }] : [],
+    findings:
+      i === 9
+        ? [
+            {
+              check: "kubelet",
+              message: "the pod-resources socket does not answer: permission denied",
+              mend: "mount /var/lib/kubelet/pod-resources into the agent",
+            },
+          ]
+        : [],
+  }));
 }

@@ -3,9 +3,14 @@
  * selected span at the right.
  */
 import { useParams } from "@tanstack/react-router";
-import { useEffect, useMemo, useState, type ReactNode } from "react";
+import { useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
 import type { Trace } from "@axonize/core/contract/trace";
-import { modelFromTrace, type TraceModel } from "../../charts/timeline/model.ts";
+import {
+  columnsFromRows,
+  modelFromColumns,
+  modelFromTrace,
+  type TraceModel,
+} from "../../charts/timeline/model.ts";
 import { searchSpans } from "../../charts/timeline/search.ts";
 import { collapsible, visibleRows } from "../../charts/timeline/tree.ts";
 import { isAll } from "../../charts/timeline/viewport.ts";
@@ -49,18 +54,21 @@ export function Page(): ReactNode {
       <ProblemView what="The request could not be loaded." error={trace.error} onRetry={retry} />
     );
   }
-  if (!trace.data || !model) return <Loading />;
+  // The same parts before and after the answer: their code runs and their boxes are measured while
+  // it is under way, so that only rows and bars are left to do when it comes.
   return (
     <Loaded
-      key={trace.data.traceId}
+      key={traceId}
       trace={trace.data}
-      model={model}
+      model={model ?? emptyModel}
       onReload={() => {
         refresh("getTrace");
       }}
     />
   );
 }
+
+const emptyModel = modelFromColumns(columnsFromRows([], ""), 0);
 
 /** The selection the address names, else the call that the trace is about. "-" is: none. */
 const noSelection = "-";
@@ -71,13 +79,16 @@ function Loaded({
   model,
   onReload,
 }: {
-  readonly trace: Trace;
+  readonly trace: Trace | undefined;
   readonly model: TraceModel;
   readonly onReload: () => void;
 }): ReactNode {
   const [url, setUrl] = useUrlState();
-  const [view] = useState(() => createTimelineView(model.endUs, url.zoom));
-  const [collapsed, setCollapsed] = useState<ReadonlySet<number>>(() => initialCollapse(model));
+  // The address follows the view, so only another trace makes another one.
+  // oxlint-disable-next-line react/exhaustive-deps
+  const view = useMemo(() => createTimelineView(model.endUs, url.zoom), [model]);
+  const [collapsed, setCollapsed] = useCollapsed(model);
+  const settled = useAfterPaint(trace);
   const [search, setSearch] = useState("");
   const [showGpu, setShowGpu] = useState(true);
   const rows = useMemo(() => visibleRows(model.tree, collapsed), [model, collapsed]);
@@ -87,7 +98,7 @@ function Loaded({
   const selectedId =
     url.selected === ""
       ? wide
-        ? (trace.principalSpanId ?? "")
+        ? (trace?.principalSpanId ?? "")
         : ""
       : url.selected === noSelection
         ? ""
@@ -96,17 +107,17 @@ function Loaded({
     () => (selectedId === "" ? -1 : model.spanId.indexOf(selectedId)),
     [model, selectedId],
   );
+  // The panel's room is kept before the answer says which span it will show.
+  const panel = trace ? selected >= 0 : wide && url.selected !== noSelection;
   const tab: DetailTab = detailTabs.find((t) => t.value === url.tab)?.value ?? "attributes";
   const gutter = wide ? 320 : 150;
   const select = (row: number): void => {
     setUrl({ selected: row < 0 ? noSelection : (model.spanId[row] ?? "") }, { replace: true });
   };
   const toggle = (row: number): void => {
-    setCollapsed((before) => {
-      const next = new Set(before);
-      if (!next.delete(row)) next.add(row);
-      return next;
-    });
+    const next = new Set(collapsed);
+    if (!next.delete(row)) next.add(row);
+    setCollapsed(next);
   };
   useZoomInUrl(view, setUrl);
   const keys = useRequestKeys({
@@ -135,14 +146,23 @@ function Loaded({
         at={hits.indexOf(selected)}
         onNext={keys.nextMatch}
       />
-      <Header trace={trace} />
-      <WhyLine trace={trace} />
-      <Banner trace={trace} onReload={onReload} />
-      <div className={selected >= 0 ? styles.split : styles.single}>
+      {trace ? (
+        <>
+          <Header trace={trace} />
+          <WhyLine trace={trace} />
+          <Banner trace={trace} onReload={onReload} />
+        </>
+      ) : (
+        <div aria-busy="true" aria-label="Loading the request">
+          <div className={styles.loadingHead} />
+          <div className={styles.loadingWhy} />
+        </div>
+      )}
+      <div className={panel ? styles.split : styles.single}>
         <div className={styles.timeline}>
           <div className={styles.mapRow}>
             <div className={styles.mapLabel} style={{ width: gutter }}>
-              {plural(model.count, "span")}
+              {trace ? plural(model.count, "span") : ""}
               <button type="button" className={styles.small} onClick={keys.collapseAll}>
                 {collapsed.size === 0 ? "Collapse" : "Expand"}
               </button>
@@ -154,6 +174,11 @@ function Loaded({
           <div className={styles.axisRow}>
             <Axis view={view} gutter={gutter} />
           </div>
+          {trace ? null : (
+            <div className={styles.loadingRows}>
+              <SkeletonRows rows={12} height={26} />
+            </div>
+          )}
           <Waterfall
             model={model}
             rows={rows}
@@ -165,11 +190,11 @@ function Loaded({
             onSelect={select}
             onToggle={toggle}
           />
-          {showGpu ? <GpuBand trace={trace} view={view} gutter={gutter} /> : null}
+          {showGpu && settled ? <GpuBand trace={settled} view={view} gutter={gutter} /> : null}
         </div>
-        {selected >= 0 ? (
+        {!panel ? null : settled && selected >= 0 ? (
           <Detail
-            trace={trace}
+            trace={settled}
             spanId={selectedId}
             tab={tab}
             onTab={(next) => {
@@ -179,10 +204,40 @@ function Loaded({
               select(-1);
             }}
           />
-        ) : null}
+        ) : (
+          <aside className={styles.loadingDetail} aria-hidden="true" />
+        )}
       </div>
     </div>
   );
+}
+
+/** What is collapsed, begun anew with each trace. */
+function useCollapsed(model: TraceModel) {
+  const [kept, setKept] = useState(() => ({ model, rows: initialCollapse(model) }));
+  const now = kept.model === model ? kept : { model, rows: initialCollapse(model) };
+  if (now !== kept) setKept(now);
+  const setRows = useCallback(
+    (rows: ReadonlySet<number>) => {
+      setKept({ model, rows });
+    },
+    [model],
+  );
+  return [now.rows, setRows] as const;
+}
+
+/** The trace once its waterfall is on screen: the panels around it can wait a frame. */
+function useAfterPaint(trace: Trace | undefined): Trace | undefined {
+  const [settled, setSettled] = useState<Trace | undefined>(undefined);
+  useEffect(() => {
+    const frame = requestAnimationFrame(() => {
+      setSettled(trace);
+    });
+    return () => {
+      cancelAnimationFrame(frame);
+    };
+  }, [trace]);
+  return settled;
 }
 
 /** Very large traces open with their second level closed: the shape first. */
@@ -248,16 +303,6 @@ function Banner({
       <Button tone="ghost" onClick={onReload}>
         Reload
       </Button>
-    </div>
-  );
-}
-
-function Loading(): ReactNode {
-  return (
-    <div className={styles.page} aria-busy="true" aria-label="Loading the request">
-      <div className={styles.loadingHead} />
-      <div className={styles.loadingWhy} />
-      <SkeletonRows rows={18} height={26} />
     </div>
   );
 }

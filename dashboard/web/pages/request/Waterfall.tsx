@@ -96,17 +96,13 @@ export function Waterfall(props: WaterfallProps): ReactNode {
   const start = Math.max(0, first - overscan);
   const end = Math.min(rows.length, first + shown + overscan);
   const visible = useMemo(() => Array.from(rows.subarray(start, end)), [rows, start, end]);
-  const bandStyle = {
-    left: gutter,
-    width: Math.max(0, size.width - gutter - rightPad),
-    height: size.height,
-  };
   return (
     <div
       ref={scroller}
       className={styles.scroller}
       // As tall as its rows, up to the room there is: what the GPU did follows directly.
-      style={{ height: rows.length * rowHeight + 10 }}
+      // With none yet it takes all the room, so that its size is known before they come.
+      style={{ height: rows.length === 0 ? "100%" : rows.length * rowHeight + 10 }}
       role="treegrid"
       aria-label={`Spans, ${plural(model.count, "span")}`}
       aria-rowcount={rows.length}
@@ -115,7 +111,7 @@ export function Waterfall(props: WaterfallProps): ReactNode {
       onScroll={onScroll}
     >
       <div className={styles.sticky} role="presentation">
-        <div ref={band} className={styles.band} style={bandStyle} role="presentation" {...drag}>
+        <div ref={band} className={styles.band} style={{ left: gutter, right: rightPad }} role="presentation" {...drag}>
           <canvas ref={canvas} className={styles.canvas} aria-hidden="true" />
           <div ref={dragBox} className={styles.box} hidden />
           <Cursor view={view} />
