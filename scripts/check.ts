@@ -9,6 +9,7 @@ import { nodeBinary, root, runCommand } from "./lanes.ts";
 const bin = (name: string): string => join(root, "node_modules/.bin", name);
 const steps: readonly [string, string, readonly string[]][] = [
   ["types (node)", bin("tsc"), ["--noEmit", "-p", "."]],
+  ["types (sdk)", bin("tsc"), ["--noEmit", "-p", "sdk/typescript"]],
   ["types (web)", bin("tsc"), ["--noEmit", "-p", "dashboard/web"]],
   ["lint", bin("oxlint"), ["--type-aware", "--deny-warnings"]],
   ["format", bin("oxfmt"), ["--check"]],
