@@ -5,7 +5,7 @@
  * reason and no device. The order of ids in an allocation says nothing about ordinals, so it is never
  * used. The evidence that decided is kept with every answer.
  */
-import { deviceList } from "./visible-devices.ts";
+import { deviceList, type DeviceList } from "./visible-devices.ts";
 
 export interface Resource {
   /** GPU or MIG UUID. */
@@ -90,7 +90,9 @@ export interface Resolution {
 export function resolve(from: Evidence): Resolution {
   const warnings = warningsOf(from);
   const answer = bySdk(from) ?? byAbsence(from) ?? bySet(from) ?? byOrdinal(from);
-  return { ...answer, warnings: [...answer.warnings, ...warnings] };
+  return warnings.length === 0
+    ? answer
+    : { ...answer, warnings: [...answer.warnings, ...warnings] };
 }
 
 /** Only the process itself knows for certain; its word is still checked against what it was given. */
@@ -100,10 +102,10 @@ function bySdk(from: Evidence): Resolution | undefined {
   if (allocated === undefined && visible === undefined) {
     return sure("exact.sdk", [sdkUuid], ["the process reported its UUID"], ["sdk_unchecked"]);
   }
-  const known = [...(allocated ?? []), ...(visible ?? [])];
-  if (known.some(({ uuid }) => uuid === sdkUuid)) {
+  if (hasUuid(allocated, sdkUuid) || hasUuid(visible, sdkUuid)) {
     return sure("exact.sdk", [sdkUuid], ["the process reported its UUID", "its container has it"]);
   }
+  const known = [...(allocated ?? []), ...(visible ?? [])];
   return unsure("identity.conflict", known, "sdk_contradicts");
 }
 
@@ -183,10 +185,11 @@ function byRules(from: Evidence, seen: readonly Resource[], ordinal: number): Re
   if (from.mps) return no("mps_renumbers");
   if (from.remaps) return no("process_remaps");
   if (from.environment === undefined) return no("environment_unknown");
-  const list = deviceList(from.environment.visibleDevices, seen);
+  const order = orderOf(seen);
+  const list = listOf(order, from.environment.visibleDevices, seen);
   if (list.form === "mixed") return no("list_unreadable");
   if (list.form === "uuids") return byUuidList(from, list.resources, seen, ordinal);
-  if (seen.some(({ kind }) => kind === "mig")) return no("several_mig");
+  if (order.hasMig) return no("several_mig");
   return byPciOrder(from.environment.deviceOrder, list.indices, seen, ordinal);
 }
 
@@ -216,19 +219,54 @@ function byPciOrder(
   seen: readonly Resource[],
   ordinal: number,
 ): Resolution {
-  if (seen.some(({ pciBusId }) => pciBusId === undefined)) {
-    return unsure("ambiguous", seen, "allocation_unknown");
-  }
+  const { byPci, isOneModel } = orderOf(seen);
+  if (byPci === undefined) return unsure("ambiguous", seen, "allocation_unknown");
   const byBus = deviceOrder === "PCI_BUS_ID";
-  const sameModel = new Set(seen.map(({ model }) => model)).size === 1;
-  if (!byBus && !sameModel) return unsure("ambiguous", seen, "mixed_models");
-  const sorted = seen.toSorted((a, b) => ((a.pciBusId ?? "") < (b.pciBusId ?? "") ? -1 : 1));
+  if (!byBus && !isOneModel) return unsure("ambiguous", seen, "mixed_models");
   const index = indices === undefined ? ordinal : indices[ordinal];
-  const device = index === undefined ? undefined : sorted[index];
+  const device = index === undefined ? undefined : byPci[index];
   if (device === undefined) return unsure("ambiguous", seen, "ordinal_out_of_range");
   return byBus
     ? sure("derived.pci", [device.uuid], ["CUDA_DEVICE_ORDER is PCI_BUS_ID"])
     : sure("likely.homogeneous", [device.uuid], ["all devices are the same model, in PCI order"]);
+}
+
+/** What follows from a set of devices alone; one set is looked up for many processes and ordinals. */
+interface Order {
+  readonly hasMig: boolean;
+  readonly isOneModel: boolean;
+  /** undefined: one has no known address. */
+  readonly byPci: readonly Resource[] | undefined;
+  readonly listed: { value: string | undefined; list: DeviceList<Resource> } | undefined;
+}
+const orders = new WeakMap<readonly Resource[], Order>();
+
+function orderOf(seen: readonly Resource[]): Order {
+  const known = orders.get(seen);
+  if (known) return known;
+  const isPlaced = seen.every(({ pciBusId }) => pciBusId !== undefined);
+  const order: Order = {
+    hasMig: seen.some(({ kind }) => kind === "mig"),
+    isOneModel: new Set(seen.map(({ model }) => model)).size === 1,
+    byPci: isPlaced
+      ? seen.toSorted((a, b) => ((a.pciBusId ?? "") < (b.pciBusId ?? "") ? -1 : 1))
+      : undefined,
+    listed: undefined,
+  };
+  orders.set(seen, order);
+  return order;
+}
+
+/** The list as last read for this set: its processes have mostly the same. */
+function listOf(
+  order: Order,
+  value: string | undefined,
+  seen: readonly Resource[],
+): DeviceList<Resource> {
+  if (order.listed && order.listed.value === value) return order.listed.list;
+  const list = deviceList(value, seen);
+  orders.set(seen, { ...order, listed: { value, list } });
+  return list;
 }
 
 /** The process computes somewhere, and not on what the rules gave. */
@@ -237,20 +275,25 @@ function contradicted(from: Evidence, ruled: Resolution): boolean {
   return runs.length > 0 && !ruled.uuids.every((uuid) => runs.includes(uuid));
 }
 
-function warningsOf(from: Evidence): Warning[] {
-  const warnings: Warning[] = [];
-  const given = from.allocated;
-  if (given === undefined) return warnings;
-  const ran = [...(from.runtime?.uuids ?? []), ...from.containerRuntime];
-  if (ran.some((uuid) => !given.some((each) => each.uuid === uuid))) {
-    warnings.push("runtime_not_allocated");
-  }
-  if (from.visible?.some((each) => !has(given, each))) warnings.push("visible_not_allocated");
-  return warnings;
+function warningsOf(from: Evidence): readonly Warning[] {
+  const { allocated, visible, runtime, containerRuntime } = from;
+  if (allocated === undefined) return none;
+  const isStray = (uuid: string): boolean => !hasUuid(allocated, uuid);
+  const ran = runtime?.uuids.some(isStray) === true || containerRuntime.some(isStray);
+  const sees = visible?.some((each) => !has(allocated, each)) === true;
+  if (!ran && !sees) return none;
+  return [
+    ...(ran ? (["runtime_not_allocated"] as const) : []),
+    ...(sees ? (["visible_not_allocated"] as const) : []),
+  ];
 }
+const none: readonly Warning[] = [];
 
-function has(resources: readonly Resource[] | undefined, wanted: Resource): boolean {
-  return resources?.some(({ uuid }) => uuid === wanted.uuid) === true;
+function has(resources: readonly Resource[], wanted: Resource): boolean {
+  return resources.includes(wanted) || hasUuid(resources, wanted.uuid);
+}
+function hasUuid(resources: readonly Resource[] | undefined, wanted: string): boolean {
+  return resources?.some(({ uuid }) => uuid === wanted) === true;
 }
 
 function uuidsOf(resources: readonly Resource[]): string[] {
