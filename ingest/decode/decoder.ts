@@ -5,6 +5,8 @@
  * are malformed, not at all, while single bad spans are left out and counted with a reason.
  */
 
+import type { Attributor, Peer } from "./devices.ts";
+
 /** Why a span of a well-formed request was not kept. */
 export const rejectReasons = [
   "invalid_trace_id",
@@ -22,6 +24,10 @@ export interface RequestContext {
   /** Days; names the partition of span_payloads. */
   payloadRetentionClass: number;
   receivedMs: number;
+  /** Who knows which devices a process ran on; without it the process's word stands alone. */
+  attributor?: Attributor | undefined;
+  /** The sender, where the kernel tells. */
+  peer?: Peer | undefined;
 }
 
 export type DecodeResult =

@@ -1,45 +1,259 @@
 /**
- * The devices that the sender itself names for a span: by ordinal into its resource's UUIDs, or one
- * UUID on the span. Who really ran it is for attribution to say.
+ * The devices of a span: its ordinals and what its process says of its own UUIDs are gathered here, and
+ * an attributor, where there is one, says which devices these are and how surely.
  *
- * A call without an ordinal belongs to all that its process was given (design §10): `exact.single`
- * if that is one device, else `exact.set`.
+ * It is asked once per resource, ordinals and stretch of time in which nothing changed, not once per
+ * span. Without it the process's word stands alone. A call without an ordinal belongs to all that its
+ * process was given (design §10); other spans without one did not run on a device.
  */
 import type { Normalized } from "../normalize/normalize.ts";
 import type { Slots } from "../normalize/slots.ts";
+import type { RequestContext } from "./decoder.ts";
 import type { Resource } from "./resources.ts";
 import type { Strings } from "./strings.ts";
 import type { SpanTable } from "./tables.ts";
 
-export function writeDevices(
-  spans: SpanTable,
-  row: number,
-  span: { slots: Slots; normal: Normalized; resource: Resource; strings: Strings },
-): void {
-  const { slots, normal, resource, strings } = span;
-  const { gpu_devices: deviceColumn, gpu_ordinals: ordinalColumn } = spans;
-  let devices = 0;
-  let kept = 0;
-  for (const ordinal of slots.ordinals) {
-    if (!(ordinal >= 0 && ordinal <= 255)) continue;
-    kept += 1;
-    ordinalColumn.items.push(ordinal);
-    const uuid = resource.gpuUuids[ordinal];
-    if (uuid === undefined || normal.gpuUuid !== 0) continue;
-    devices += 1;
-    deviceColumn.items.push(uuid);
+/** What a resource says of its process; empty where it does not. */
+export interface ResourceFacts {
+  readonly podUid: string;
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container: string;
+  readonly node: string;
+  readonly containerId: string;
+  /** As the process itself sees it. */
+  readonly pid: number | undefined;
+  readonly peer: Peer | undefined;
+}
+
+/** The process at the other end of a loopback connection, as the kernel tells. */
+export interface Peer {
+  readonly node: string;
+  readonly pid: number;
+  readonly podUid: string;
+  readonly containerId: string;
+}
+
+export interface DeviceQuestion {
+  readonly tenantNum: number;
+  /** Names the resource: what cannot be answered yet is looked up by it later. */
+  readonly resourceFp: { readonly lo: number; readonly hi: number };
+  readonly facts: ResourceFacts;
+  readonly ordinals: readonly number[];
+  /** By ordinal, or all of the process where the span names none. */
+  readonly sdkUuids: readonly string[];
+  /** The span itself names its device. */
+  readonly isNamed: boolean;
+  readonly startMs: number;
+}
+
+export interface Attributed {
+  /** Empty unless the level is exact, derived or likely. */
+  readonly devices: readonly string[];
+  /** Empty: nobody knows anything of this process. */
+  readonly level: string;
+  readonly candidates: readonly string[];
+  readonly reason: string;
+  readonly evidence: readonly string[];
+  /** The answer is the same for every start in from…to (to excluded). */
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+export interface Attributor {
+  /** Answers of another version are asked for again. */
+  readonly version: number;
+  attribute(question: DeviceQuestion): Attributed;
+  /** A span of this resource began then and has no device; one may become known. */
+  missing(question: DeviceQuestion): void;
+}
+
+interface Answer {
+  readonly version: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** Interned. */
+  readonly devices: readonly number[];
+  readonly level: number;
+  readonly candidates: readonly number[];
+  readonly reason: number;
+  readonly evidence: readonly number[];
+  readonly question: DeviceQuestion;
+  readonly isMissing: boolean;
+}
+
+/** Combinations of ordinals, devices and peers remembered per resource; then it starts afresh. */
+const answersPerResource = 64;
+
+export class Devices {
+  private readonly strings: Strings;
+  /** Resources are forgotten with the interned strings, and their answers with them. */
+  private readonly answers = new WeakMap<Resource, Map<string, Answer>>();
+  private ordinals: number[] = [];
+
+  constructor(strings: Strings) {
+    this.strings = strings;
   }
-  let level = "exact.sdk";
-  if (normal.gpuUuid !== 0) {
-    devices += 1;
-    deviceColumn.items.push(normal.gpuUuid);
-  } else if (kept === 0 && normal.operation !== 0) {
-    devices = resource.gpuUuids.length;
-    for (const uuid of resource.gpuUuids) deviceColumn.items.push(uuid);
-    level = devices === 1 ? "exact.single" : "exact.set";
+
+  write(
+    spans: SpanTable,
+    row: number,
+    span: { slots: Slots; normal: Normalized; resource: Resource; startMs: number },
+    context: RequestContext,
+  ): void {
+    const { slots, normal, resource, startMs } = span;
+    const { gpu_ordinals: ordinalColumn } = spans;
+    const ordinals = slots.ordinals.length === 0 ? none : this.kept(slots.ordinals);
+    for (const ordinal of ordinals) ordinalColumn.items.push(ordinal);
+    ordinalColumn.endRow(row, ordinals.length);
+    const ran = ordinals.length > 0 || normal.gpuUuid !== 0 || normal.operation !== 0;
+    if (!ran) {
+      spans.gpu_level.set(row, normal.gpuLevel);
+      spans.gpu_reason.set(row, 0);
+      return;
+    }
+    const answer = this.answerOf(resource, ordinals, normal.gpuUuid, startMs, context);
+    if (answer.isMissing) context.attributor?.missing({ ...answer.question, startMs });
+    pushAll(spans.gpu_devices, row, answer.devices);
+    pushAll(spans.gpu_candidates, row, answer.candidates);
+    pushAll(spans.gpu_evidence, row, answer.evidence);
+    spans.gpu_level.set(row, answer.level === 0 ? normal.gpuLevel : answer.level);
+    spans.gpu_reason.set(row, answer.reason);
   }
-  ordinalColumn.endRow(row, kept);
-  deviceColumn.endRow(row, devices);
-  const told = normal.gpuLevel;
-  spans.gpu_level.set(row, told !== 0 || devices === 0 ? told : strings.constant(level));
+
+  private kept(given: readonly number[]): readonly number[] {
+    this.ordinals.length = 0;
+    for (const ordinal of given) if (ordinal >= 0 && ordinal <= 255) this.ordinals.push(ordinal);
+    return this.ordinals;
+  }
+
+  private answerOf(
+    resource: Resource,
+    ordinals: readonly number[],
+    named: number,
+    startMs: number,
+    context: RequestContext,
+  ): Answer {
+    const { attributor, peer } = context;
+    let known = this.answers.get(resource);
+    if (known === undefined) {
+      known = new Map();
+      this.answers.set(resource, known);
+    }
+    const key =
+      ordinals.length === 0 && named === 0 && peer === undefined
+        ? ""
+        : `${ordinals.join()};${named};${peer?.pid ?? ""}`;
+    const before = known.get(key);
+    const version = attributor?.version ?? 0;
+    if (
+      before !== undefined &&
+      before.version === version &&
+      startMs >= before.fromMs &&
+      startMs < before.toMs
+    ) {
+      return before;
+    }
+    if (known.size >= answersPerResource) known.clear();
+    const answer = this.ask(resource, ordinals, named, startMs, context);
+    known.set(key, answer);
+    return answer;
+  }
+
+  private ask(
+    resource: Resource,
+    ordinals: readonly number[],
+    named: number,
+    startMs: number,
+    context: RequestContext,
+  ): Answer {
+    const { strings } = this;
+    const { attributor } = context;
+    const all = resource.gpuUuids.map((id) => strings.text(id));
+    const sdkUuids =
+      named !== 0
+        ? [strings.text(named)]
+        : ordinals.length === 0
+          ? all
+          : ordinals.flatMap((ordinal) => all[ordinal] ?? []);
+    const question: DeviceQuestion = {
+      tenantNum: context.tenantNum,
+      resourceFp: { lo: resource.fpLo, hi: resource.fpHi },
+      facts: this.factsOf(resource, context),
+      ordinals: [...ordinals],
+      sdkUuids,
+      isNamed: named !== 0,
+      startMs,
+    };
+    const found = attributor?.attribute(question) ?? byItselfAlone(question);
+    const intern = (text: string): number => (text === "" ? 0 : strings.constant(text));
+    return {
+      version: attributor?.version ?? 0,
+      fromMs: found.fromMs,
+      toMs: found.toMs,
+      devices: found.devices.map(intern),
+      level: intern(found.level),
+      candidates: found.candidates.map(intern),
+      reason: intern(found.reason),
+      evidence: found.evidence.map(intern),
+      question,
+      isMissing:
+        found.devices.length === 0 && (found.level === "" || found.level === "unattributed"),
+    };
+  }
+
+  private factsOf(resource: Resource, context: RequestContext): ResourceFacts {
+    const { strings } = this;
+    const rest = restOf(resource.json);
+    return {
+      podUid: strings.text(resource.podUid),
+      namespace: strings.text(resource.namespace),
+      pod: strings.text(resource.pod),
+      container: strings.text(resource.container),
+      node: strings.text(resource.node) || rest.host,
+      containerId: rest.containerId,
+      pid: rest.pid,
+      peer: context.peer,
+    };
+  }
+}
+
+const none: readonly number[] = [];
+
+function pushAll(column: SpanTable["gpu_devices"], row: number, ids: readonly number[]): void {
+  if (ids.length === 0) return;
+  for (const id of ids) column.items.push(id);
+  column.endRow(row, ids.length);
+}
+
+/** What only attribution asks for is read from the resource's own JSON, once per resource. */
+function restOf(json: Uint8Array): { containerId: string; pid: number | undefined; host: string } {
+  const told: unknown = JSON.parse(Buffer.from(json).toString("utf8"));
+  // Safe: a resource's JSON is an object that we wrote ourselves; every value is checked.
+  const attributes = told as Readonly<Record<string, unknown>>;
+  const text = (key: string): string => {
+    const value = attributes[key];
+    return typeof value === "string" ? value : "";
+  };
+  const pid = Number(attributes["process.pid"] ?? Number.NaN);
+  return {
+    containerId: text("container.id"),
+    pid: Number.isSafeInteger(pid) && pid > 0 ? pid : undefined,
+    host: text("host.name"),
+  };
+}
+
+/** The process's word, unchecked: there is nobody to ask. */
+function byItselfAlone({ sdkUuids, ordinals, isNamed }: DeviceQuestion): Attributed {
+  const byOrdinal = ordinals.length > 0 || isNamed;
+  const level = byOrdinal ? "exact.sdk" : sdkUuids.length === 1 ? "exact.single" : "exact.set";
+  return {
+    devices: sdkUuids,
+    level: sdkUuids.length === 0 ? "" : level,
+    candidates: [],
+    reason: "",
+    evidence: [],
+    fromMs: -Infinity,
+    toMs: Infinity,
+  };
 }

@@ -12,7 +12,7 @@ import { AttributeWriter } from "./attributes.ts";
 import type { Batches, SpanDay } from "./batches.ts";
 import { textCut, textRepaired, type TextColumn } from "./columns.ts";
 import type { RejectReason, RequestContext } from "./decoder.ts";
-import { writeDevices } from "./devices.ts";
+import { Devices } from "./devices.ts";
 import { EventWriter } from "./events.ts";
 import { bucketSeconds, facetNames, type Facets, type FacetScope } from "./facets.ts";
 import * as limits from "./limits.ts";
@@ -54,6 +54,7 @@ export class SpanWriter {
   private readonly slots = new Slots(aliases.length);
   private readonly attributes: AttributeWriter;
   private readonly events: EventWriter;
+  private readonly devices: Devices;
   private readonly normal = new Normalized();
   private readonly facts: SpanFacts;
   private durationLo = 0;
@@ -76,6 +77,7 @@ export class SpanWriter {
     this.facets = deps.facets;
     this.attributes = new AttributeWriter({ ...deps, slots: this.slots });
     this.events = new EventWriter(deps);
+    this.devices = new Devices(deps.strings);
     this.facts = {
       startMs: 0,
       durationNs: 0,
@@ -231,7 +233,8 @@ export class SpanWriter {
     spans.status.set(row, scan.status <= 2 ? scan.status : 0);
     spans.duration_ns.push2(this.durationLo, this.durationHi);
     this.normalized(spans, row, resource);
-    writeDevices(spans, row, { slots: this.slots, normal, resource, strings: this.strings });
+    const { startMs } = facts;
+    this.devices.write(spans, row, { slots: this.slots, normal, resource, startMs }, context);
     writeResource(spans, row, resource);
     spans.marks.set(row, this.marks);
   }

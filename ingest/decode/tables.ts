@@ -101,6 +101,9 @@ export class SpanTable extends Table {
   readonly gpu_ordinals = new ArrayColumn(new ByteColumn("UInt8"));
   readonly gpu_devices: ArrayColumn<LowCardinalityColumn>;
   readonly gpu_level: LowCardinalityColumn;
+  readonly gpu_candidates: ArrayColumn<LowCardinalityColumn>;
+  readonly gpu_reason: LowCardinalityColumn;
+  readonly gpu_evidence: ArrayColumn<LowCardinalityColumn>;
   readonly resource_fp = new WordColumn("UInt64");
   readonly marks = new ShortColumn("UInt16");
 
@@ -123,6 +126,9 @@ export class SpanTable extends Table {
     this.container = new LowCardinalityColumn(strings);
     this.gpu_devices = new ArrayColumn(new LowCardinalityColumn(strings));
     this.gpu_level = new LowCardinalityColumn(strings);
+    this.gpu_candidates = new ArrayColumn(new LowCardinalityColumn(strings));
+    this.gpu_reason = new LowCardinalityColumn(strings);
+    this.gpu_evidence = new ArrayColumn(new LowCardinalityColumn(strings));
   }
 }
 
