@@ -102,6 +102,10 @@ export class IdentityHistory {
     return taken;
   }
 
+  get hasChanges(): boolean {
+    return this.#changes.length > 0;
+  }
+
   /** All open intervals as changes, for a server that may have missed some. */
   openAsChanges(): readonly Change[] {
     return [

@@ -113,7 +113,8 @@ export function createRounds(deps: RoundsDeps, options: RoundsOptions): Rounds {
         known.learned = stillListed(known.learned, kubelet.pods);
         observers.allocations();
       } else telling.observe(word.heard ? emptyList : { type: "kubelet-silent" });
-      settle();
+      // The same list a second later joins to the same.
+      if (history.hasChanges) settle();
     },
     onPods: () => {
       allocationsAgain();
