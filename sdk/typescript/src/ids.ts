@@ -12,7 +12,7 @@ let b = seed[1] ?? 0;
 let c = seed[2] ?? 0;
 let d = seed[3] ?? 0;
 
-/** 32 random bits, as an unsigned number. */
+/** 32 random bits, as a signed number: V8 keeps those without allocating. */
 export function random32(): number {
   const scrambled = Math.imul(b, 5);
   const result = Math.imul((scrambled << 7) | (scrambled >>> 25), 9);
@@ -23,7 +23,7 @@ export function random32(): number {
   a ^= d;
   c ^= shifted;
   d = (d << 11) | (d >>> 21);
-  return result >>> 0;
+  return result | 0;
 }
 
 /** Eight hex digits of a word. */
@@ -46,7 +46,7 @@ export function isValidContext(traceId: unknown, spanId: unknown): boolean {
   );
 }
 
-/** The word at `index` (of 8 hex digits each) of an id. */
+/** The word at `index` (of 8 hex digits each) of an id, signed. */
 export function word(id: string, index: number): number {
-  return Number.parseInt(id.slice(index * 8, index * 8 + 8), 16) >>> 0;
+  return Number.parseInt(id.slice(index * 8, index * 8 + 8), 16) | 0;
 }

@@ -2,6 +2,7 @@
  * A span of one model call: counts tokens as they arrive, in constant memory, and derives TTFT, tokens
  * per second, inter-token times and the timeline when it ends.
  */
+import { performance } from "node:perf_hooks";
 import { bucketOf, BUCKETS, derived, tokenCount } from "./llm.ts";
 import { Double } from "./ring.ts";
 import { SpanImpl } from "./span.ts";
@@ -58,10 +59,10 @@ export class LlmSpanImpl extends SpanImpl implements LlmSpan {
     return counted(this, source, count);
   }
 
-  protected override derive(): void {
+  protected override derive(endMs: number): void {
     const facts = {
       startMs: this.startMs,
-      endMs: this.endMs,
+      endMs,
       firstMs: this.#firstMs,
       lastMs: this.#lastMs,
       recorded: this.#recorded,

@@ -16,7 +16,6 @@ import {
 import {
   Control,
   CONTROL_BYTES,
-  Flag,
   Head,
   HEAD_BYTES,
   NONE,
@@ -24,7 +23,7 @@ import {
   RecordType,
   ValueType,
 } from "./layout.ts";
-import type { SpanImpl } from "./span.ts";
+import type { Rare, SpanImpl } from "./span.ts";
 import { Encoded, encodeValue } from "./values.ts";
 
 /** A number that is a double even where it has no fraction. */
@@ -91,25 +90,23 @@ export class RingWriter {
   }
 
   /** Copies a finished span into the ring. Never throws; false where it was dropped. */
-  write(span: SpanImpl): boolean {
-    if (span.scope !== "" && !this.#names.has(span.scope)) {
-      this.#number(span.scope, this.#names);
+  write(span: SpanImpl, endMs: number): boolean {
+    const { rare } = span;
+    if (rare !== undefined && rare.scope !== "" && !this.#names.has(rare.scope)) {
+      this.#number(rare.scope, this.#names);
       this.#define();
     }
     // The largest that it can become: three bytes a UTF-16 unit, padding, keys written out.
-    const most =
-      HEAD_BYTES +
-      3 * (span.name.length + span.message.length + span.weight) +
-      32 * span.keys.length +
-      span.extraBytes +
-      32;
+    let most = HEAD_BYTES + 3 * (span.name.length + span.weight) + 32;
+    if (span.attributes !== undefined) most += 16 * span.attributes.length;
+    if (rare !== undefined) most += 3 * rare.message.length + rare.extraBytes + 16;
     const at = this.#reserve(most);
     if (at < 0) {
       this.#dropped += 1;
       Atomics.store(this.#control, Control.DROPPED, this.#dropped);
       return false;
     }
-    const end = this.#fill(span, at);
+    const end = this.#fill(span, endMs, at);
     this.#words[(at >>> 2) + Head.SIZE] = end - at;
     this.#recorded = (this.#recorded + 1) >>> 0;
     this.#publish(end - at);
@@ -123,16 +120,13 @@ export class RingWriter {
     return true;
   }
 
-  #fill(span: SpanImpl, at: number): number {
+  #fill(span: SpanImpl, endMs: number, at: number): number {
     const words = this.#words;
     const word = at >>> 2;
-    const flags =
-      (span.hasParent ? Flag.PARENT : 0) |
-      (span.remote ? Flag.REMOTE : 0) |
-      (span.absolute ? Flag.ABSOLUTE : 0);
+    const { attributes, rare } = span;
     words[word + Head.TYPE] =
-      RecordType.SPAN | (span.kind << 8) | (span.status << 16) | (flags << 24);
-    words[word + Head.SCOPE] = span.scope === "" ? 0 : (this.#names.get(span.scope) ?? 0);
+      RecordType.SPAN | (span.kind << 8) | (span.status << 16) | (span.flags << 24);
+    words[word + Head.SCOPE] = 0;
     words[word + Head.TRACE] = span.trace0;
     words[word + Head.TRACE + 1] = span.trace1;
     words[word + Head.TRACE + 2] = span.trace2;
@@ -142,25 +136,40 @@ export class RingWriter {
     words[word + Head.PARENT] = span.parent0;
     words[word + Head.PARENT + 1] = span.parent1;
     this.#doubles[(word + Head.START) >>> 1] = span.startMs;
-    this.#doubles[(word + Head.END) >>> 1] = span.endMs;
-    words[word + Head.ATTRIBUTES] = span.keys.length;
-    words[word + Head.DROPPED_ATTRIBUTES] = span.droppedAttributes;
-    words[word + Head.DROPPED_EVENTS] = span.droppedEvents;
+    this.#doubles[(word + Head.END) >>> 1] = endMs;
     this.#at = at + HEAD_BYTES;
     const name = this.#number(span.name, this.#names);
     words[word + Head.NAME] = name;
     words[word + Head.NAME_SIZE] = name === NONE ? this.#text(span.name, NAME_BYTES_MAX) : 0;
     words[word + Head.MESSAGE_SIZE] =
-      span.message === "" ? 0 : this.#text(span.message, MESSAGE_BYTES_MAX);
-    const { keys, values } = span;
-    for (let i = 0; i < keys.length; i++) this.#attribute(keys[i] ?? "", values[i]);
+      rare === undefined || rare.message === "" ? 0 : this.#text(rare.message, MESSAGE_BYTES_MAX);
+    const count = attributes === undefined ? 0 : attributes.length;
+    words[word + Head.ATTRIBUTES] = count >>> 1;
+    if (attributes !== undefined) {
+      // Keys are strings: the span made them so.
+      for (let i = 0; i < count; i += 2) {
+        this.#attribute(attributes[i] as string, attributes[i + 1]);
+      }
+    }
+    words[word + Head.EXTRA] = 0;
+    words[word + Head.DROPPED_ATTRIBUTES] = 0;
+    words[word + Head.DROPPED_EVENTS] = 0;
+    if (rare !== undefined) this.#rare(rare, word);
+    return this.#at;
+  }
+
+  #rare(rare: Rare, word: number): void {
+    const words = this.#words;
+    words[word + Head.SCOPE] = this.#names.get(rare.scope) ?? 0;
+    words[word + Head.DROPPED_ATTRIBUTES] = rare.droppedAttributes;
+    words[word + Head.DROPPED_EVENTS] = rare.droppedEvents;
     let extra = 0;
-    for (const part of span.extra) {
+    for (const part of rare.extra) {
       this.#bytes.set(part, this.#at + extra);
       extra += part.length;
     }
     words[word + Head.EXTRA] = extra;
-    return this.#at + padded(extra);
+    this.#at += padded(extra);
   }
 
   #attribute(key: string, value: unknown): void {

@@ -1,8 +1,10 @@
 /**
- * A span: a state machine from open to ended, which writes itself into the ring when it ends. Fields
- * are plain and in one fixed order, because creating the object is part of the hot path; programs see
- * the interfaces of `span-types.ts`. Never pooled: who holds an ended span must not write into another.
+ * A span: a state machine from open to ended, which writes itself into the ring when it ends. Creating
+ * the object is part of the hot path: fields are few and in one fixed order, ids are signed 32-bit words
+ * (which V8 keeps without allocating), and what most spans never have lives in `rare`. Programs see the
+ * interfaces of `span-types.ts`. Never pooled: who holds an ended span must not write into another.
  */
+import { performance } from "node:perf_hooks";
 import { createEpochClock } from "./clock.ts";
 import { hex32, isValidContext, random32, word } from "./ids.ts";
 import {
@@ -12,22 +14,23 @@ import {
   GPUS_MAX,
   KEY_CHARS_MAX,
   LINKS_MAX,
-  NAME_BYTES_MAX,
   MESSAGE_BYTES_MAX,
+  NAME_BYTES_MAX,
   TRACE_STATE_CHARS_MAX,
   VALUE_BYTES_MAX,
 } from "./limits.ts";
-import { describeError, ordinalOf, type SpanOptions } from "./span-types.ts";
-import type { Span } from "./span-types.ts";
+import { Flag } from "./layout.ts";
 import { Double } from "./ring.ts";
 import { shared, type Parent } from "./shared.ts";
+import type { Span, SpanOptions } from "./span-types.ts";
+import { describeError, ordinalOf } from "./span-types.ts";
 import { type AttributeValue, type SpanContext, SpanKind, SpanStatus } from "./types.ts";
 import {
   encodeEvent,
   encodeLink,
   encodeTraceState,
   encodeValue,
-  type Encoded,
+  Encoded,
   textOf,
 } from "./values.ts";
 
@@ -37,13 +40,28 @@ const epoch = createEpochClock(
   () => Date.now(),
 );
 
-const noBytes: readonly Uint8Array[] = [];
+/** What most spans never have. */
+export interface Rare {
+  message: string;
+  /** Finished fields of OTLP's Span: events, links, trace state. */
+  readonly extra: Uint8Array[];
+  extraBytes: number;
+  events: number;
+  links: number;
+  droppedAttributes: number;
+  droppedEvents: number;
+  /** Interned as one text: name and version of the instrumentation, see `scopeKey`. */
+  scope: string;
+  gpus: number[];
+}
 
 export class SpanImpl implements Span {
   name: string;
   kind: number;
   status = 0;
-  message = "";
+  /** Bits of Flag. */
+  flags = 0;
+  ended = false;
   trace0 = 0;
   trace1 = 0;
   trace2 = 0;
@@ -52,29 +70,16 @@ export class SpanImpl implements Span {
   span1: number;
   parent0 = 0;
   parent1 = 0;
-  hasParent = false;
-  remote = false;
-  /** Times are epoch ms instead of ms of `performance.now()`. */
-  absolute = false;
-  ended = false;
-  startMs: number;
-  endMs = 0;
-  readonly keys: string[] = [];
-  readonly values: unknown[] = [];
   /** UTF-16 units of keys and text values, and bytes of encoded values: what the span costs. */
   weight = 0;
-  /** Finished fields of OTLP's Span. */
-  extra: readonly Uint8Array[] = noBytes;
-  extraBytes = 0;
-  events = 0;
-  links = 0;
-  droppedAttributes = 0;
-  droppedEvents = 0;
+  /** Key, value, key, value, … */
+  attributes: unknown[] | undefined = undefined;
+  rare: Rare | undefined = undefined;
   state = "";
-  scope = "";
-  gpus: number[] | undefined = undefined;
   /** The ring that recorded when it began: a later `init` does not get what an earlier one began. */
   readonly ring = shared.ring;
+  /** ms of `performance.now()` or, with ABSOLUTE, epoch ms. */
+  startMs: number;
 
   constructor(name: string, parent: Parent | "none" | undefined, kind: number) {
     this.name = typeof name === "string" ? cutText(name, NAME_BYTES_MAX) : textOf(name);
@@ -89,7 +94,7 @@ export class SpanImpl implements Span {
       this.trace3 = above.trace3;
       this.parent0 = above.span0;
       this.parent1 = above.span1;
-      this.hasParent = true;
+      this.flags = Flag.PARENT;
       this.state = above.state;
     } else if (above === undefined || above === "none" || !this.#adopt(above)) {
       this.trace0 = random32();
@@ -111,8 +116,7 @@ export class SpanImpl implements Span {
     this.trace3 = word(traceId, 3);
     this.parent0 = word(spanId, 0);
     this.parent1 = word(spanId, 1);
-    this.hasParent = true;
-    this.remote = true;
+    this.flags = Flag.PARENT | Flag.REMOTE;
     const fits = typeof traceState === "string" && traceState.length <= TRACE_STATE_CHARS_MAX;
     this.state = fits ? traceState : "";
     return true;
@@ -136,61 +140,52 @@ export class SpanImpl implements Span {
 
   setAttribute(key: string, value: AttributeValue): this {
     if (this.ended || value === undefined || value === null) return this;
-    const { keys } = this;
-    for (let i = 0; i < keys.length; i++) {
-      if (keys[i] === key) {
-        this.#replace(i, value);
+    const attributes = (this.attributes ??= []);
+    const { length } = attributes;
+    for (let i = 0; i < length; i += 2) {
+      if (attributes[i] === key) {
+        this.#replace(attributes, i + 1, value);
         return this;
       }
     }
-    if (typeof value === "string" && typeof key === "string") {
-      const cost = key.length + value.length;
-      if (cost < 256 && keys.length < ATTRIBUTES_MAX && this.weight + cost <= ARENA_BYTES_MAX) {
-        keys.push(key);
-        this.values.push(value);
-        this.weight += cost;
-        return this;
-      }
-    } else if (
-      (typeof value === "number" || typeof value === "boolean") &&
-      typeof key === "string" &&
-      key.length < 256 &&
-      keys.length < ATTRIBUTES_MAX
-    ) {
-      keys.push(key);
-      this.values.push(value);
-      this.weight += key.length;
-      return this;
-    }
-    this.#setSlowly(key, value);
+    let cost = 0;
+    if (typeof value === "string") cost = value.length;
+    else if (typeof value !== "number" && typeof value !== "boolean") cost = ARENA_BYTES_MAX;
+    cost = typeof key === "string" ? cost + key.length : ARENA_BYTES_MAX;
+    if (cost < 256 && length < 2 * ATTRIBUTES_MAX && this.weight + cost <= ARENA_BYTES_MAX) {
+      attributes.push(key, value);
+      this.weight += cost;
+    } else this.#setSlowly(attributes, key, value);
     return this;
   }
 
   /** Long texts, lists, objects, odd keys, spans that are full. */
-  #setSlowly(key: string, value: unknown): void {
+  #setSlowly(attributes: unknown[], key: string, value: unknown): void {
     const name = (typeof key === "string" ? key : textOf(key)).slice(0, KEY_CHARS_MAX);
     const kept = keptForm(value);
     const cost = name.length + weightOf(kept);
-    if (this.keys.length >= ATTRIBUTES_MAX || this.weight + cost > ARENA_BYTES_MAX) {
-      this.droppedAttributes += 1;
-      shared.truncated += 1;
+    if (attributes.length >= 2 * ATTRIBUTES_MAX || this.weight + cost > ARENA_BYTES_MAX) {
+      this.#dropAttribute();
       return;
     }
-    this.keys.push(name);
-    this.values.push(kept);
+    attributes.push(name, kept);
     this.weight += cost;
   }
 
-  #replace(index: number, value: unknown): void {
+  #replace(attributes: unknown[], index: number, value: unknown): void {
     const kept = keptForm(value);
-    const weight = this.weight - weightOf(this.values[index]) + weightOf(kept);
+    const weight = this.weight - weightOf(attributes[index]) + weightOf(kept);
     if (weight > ARENA_BYTES_MAX) {
-      this.droppedAttributes += 1;
-      shared.truncated += 1;
+      this.#dropAttribute();
       return;
     }
     this.weight = weight;
-    this.values[index] = kept;
+    attributes[index] = kept;
+  }
+
+  #dropAttribute(): void {
+    this.rarely().droppedAttributes += 1;
+    shared.truncated += 1;
   }
 
   setAttributes(attributes: Readonly<Record<string, AttributeValue>>): this {
@@ -198,14 +193,16 @@ export class SpanImpl implements Span {
       for (const [key, value] of Object.entries(attributes ?? {})) this.setAttribute(key, value);
     } catch {
       // A getter of the program's threw: what came before it stays.
-      this.droppedAttributes += 1;
+      this.#dropAttribute();
     }
     return this;
   }
 
   /** Sets an attribute unless the program did. */
   protected default(key: string, value: unknown): void {
-    if (!this.keys.includes(key)) this.#setSlowly(key, value);
+    const attributes = (this.attributes ??= []);
+    for (let i = 0; i < attributes.length; i += 2) if (attributes[i] === key) return;
+    this.#setSlowly(attributes, key, value);
   }
 
   setGpus(devices: string | number | readonly (string | number)[]): this {
@@ -213,8 +210,8 @@ export class SpanImpl implements Span {
     for (const device of Array.isArray(devices) ? devices : [devices]) {
       const ordinal = ordinalOf(device);
       if (ordinal < 0 || ordinal >= GPUS_MAX) continue;
-      this.gpus ??= [];
-      if (!this.gpus.includes(ordinal)) this.gpus.push(ordinal);
+      const { gpus } = this.rarely();
+      if (!gpus.includes(ordinal)) gpus.push(ordinal);
     }
     return this;
   }
@@ -222,7 +219,10 @@ export class SpanImpl implements Span {
   setStatus(status: SpanStatus, description?: string): this {
     if (this.ended || !(status >= 0 && status <= 2)) return this;
     this.status = status;
-    this.message = description === undefined ? "" : cutText(textOf(description), MESSAGE_BYTES_MAX);
+    if (description !== undefined || this.rare !== undefined) {
+      this.rarely().message =
+        description === undefined ? "" : cutText(textOf(description), MESSAGE_BYTES_MAX);
+    }
     return this;
   }
 
@@ -236,59 +236,80 @@ export class SpanImpl implements Span {
   }
 
   addEvent(name: string, attributes?: Readonly<Record<string, AttributeValue>>): this {
+    if (this.ended) return this;
     epoch.refresh();
-    return this.addEventAt(name, epoch.nanos(performance.now()), attributes);
+    this.addEventAt(name, epoch.nanos(performance.now()), attributes);
+    return this;
   }
 
   addEventAt(
     name: string,
     nanos: readonly [high: number, low: number],
     attributes: Readonly<Record<string, unknown>> | undefined,
-  ): this {
-    if (this.ended) return this;
-    const kept =
-      this.events < EVENTS_MAX && this.#addExtra(encodeEvent(textOf(name), nanos, attributes));
-    if (kept) this.events += 1;
-    else {
-      this.droppedEvents += 1;
+  ): void {
+    if (this.ended) return;
+    const rare = this.rarely();
+    const fits = rare.events < EVENTS_MAX;
+    if (fits && this.#addExtra(rare, encodeEvent(textOf(name), nanos, attributes))) {
+      rare.events += 1;
+    } else {
+      rare.droppedEvents += 1;
       shared.truncated += 1;
     }
-    return this;
   }
 
   addLink(context: SpanContext, attributes?: Readonly<Record<string, AttributeValue>>): this {
-    if (this.ended || this.links >= LINKS_MAX) return this;
-    if (!isValidContext(context?.traceId, context?.spanId)) return this;
-    const state = (context.traceState ?? "").slice(0, TRACE_STATE_CHARS_MAX);
-    if (this.#addExtra(encodeLink(context.traceId, context.spanId, state, attributes))) {
-      this.links += 1;
-    }
+    if (this.ended || !isValidContext(context?.traceId, context?.spanId)) return this;
+    const rare = this.rarely();
+    const state = textOf(context.traceState ?? "").slice(0, TRACE_STATE_CHARS_MAX);
+    const link = encodeLink(context.traceId, context.spanId, state, attributes);
+    if (rare.links < LINKS_MAX && this.#addExtra(rare, link)) rare.links += 1;
     return this;
   }
 
-  #addExtra(bytes: Uint8Array): boolean {
-    if (this.extraBytes + this.weight + bytes.length > ARENA_BYTES_MAX) return false;
-    this.extra = [...this.extra, bytes];
-    this.extraBytes += bytes.length;
+  /** What most spans never have, made now. */
+  rarely(): Rare {
+    this.rare ??= {
+      message: "",
+      extra: [],
+      extraBytes: 0,
+      events: 0,
+      links: 0,
+      droppedAttributes: 0,
+      droppedEvents: 0,
+      scope: "",
+      gpus: [],
+    };
+    return this.rare;
+  }
+
+  #addExtra(rare: Rare, bytes: Uint8Array): boolean {
+    if (rare.extraBytes + this.weight + bytes.length > ARENA_BYTES_MAX) return false;
+    rare.extra.push(bytes);
+    rare.extraBytes += bytes.length;
     return true;
   }
 
   end(): void {
+    if (!this.ended) this.finish(performance.now());
+  }
+
+  /** Ends at a time of the clock of `startMs`. */
+  finish(endMs: number): void {
     if (this.ended) return;
-    if (this.endMs === 0) this.endMs = performance.now();
-    if (this.gpus !== undefined) {
+    const { rare } = this;
+    if (rare !== undefined && rare.gpus.length > 0) {
       this.default(
         "axonize.gpu.ordinals",
-        this.gpus.sort((a, b) => a - b),
+        rare.gpus.toSorted((a, b) => a - b),
       );
     }
-    if (this.state !== "") {
-      this.#addExtra(encodeTraceState(this.state));
-    }
-    this.derive();
+    if (this.state !== "") this.#addExtra(this.rarely(), encodeTraceState(this.state));
+    this.derive(endMs);
     this.ended = true;
     // Recorded only by the session in which it began.
-    if (this.ring !== undefined && this.ring === shared.ring) this.ring.write(this);
+    const { ring } = this;
+    if (ring !== undefined && ring === shared.ring) ring.write(this, endMs);
   }
 
   /** Ends with an error that left the span, which makes it one whatever status was set. */
@@ -304,18 +325,20 @@ export class SpanImpl implements Span {
   }
 
   /** Adds what follows from what was measured. */
-  protected derive(): void {}
+  protected derive(_endMs: number): void {}
 
   [Symbol.dispose](): void {
     this.end();
   }
 }
 
+/** `name` and `version` of an instrumentation scope, as one text. */
+export const scopeKey = (name: string, version: string): string => `${name}\u0000${version}`;
+
 /** A span of this process, maybe of another copy of this package, which shares `shared` with us. */
 export function isSpan(value: unknown): value is SpanImpl {
-  return (
-    value instanceof SpanImpl || (typeof value === "object" && value !== null && "span1" in value)
-  );
+  // Only our own spans have words.
+  return typeof value === "object" && value !== null && (value as SpanImpl).span1 !== undefined;
 }
 
 /** What the span keeps of a value: itself where it cannot change, else its bytes as of now. */
@@ -327,10 +350,7 @@ function keptForm(value: unknown): unknown {
 
 function weightOf(kept: unknown): number {
   if (typeof kept === "string") return kept.length;
-  // Whatever is an object here is a Double or Encoded: keptForm made it.
-  return typeof kept === "object" && kept !== null && "bytes" in kept
-    ? (kept as Encoded).bytes.length
-    : 0;
+  return kept instanceof Encoded ? kept.bytes.length : 0;
 }
 
 /** At most `most` UTF-16 units; the ring cuts to bytes. */
