@@ -6,28 +6,15 @@
  * ~/.pyenv) run the parts that differ between versions. Every pytest case appears as a test here.
  */
 import assert from "node:assert/strict";
-import { execFile, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import {
-  cpSync,
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
 import { createServer } from "node:http2";
-import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { buildFakeDriver } from "../../agent/testing/fake-driver.ts";
+import { createWorkshop, findPythons, readReport, type Python } from "./tests/workshop.ts";
 
 const here = import.meta.dirname;
-const cache = join(here, "../../.cache/python");
-const scratch = mkdtempSync(join(tmpdir(), "axonize-python-"));
+const workshop = createWorkshop();
+const { scratch, createVenv, buildWheel, install, run } = workshop;
 const pythons = findPythons();
 const main = pythons[0];
 /** The agent's stand-in for the driver: `gpu_profiling` reads it. */
@@ -40,18 +27,8 @@ const versionTests = [
   "tests/test_core.py",
 ];
 
-interface Python {
-  readonly version: string;
-  readonly path: string;
-}
-
-interface Outcome {
-  readonly code: number;
-  readonly output: string;
-}
-
 after(() => {
-  rmSync(scratch, { recursive: true, force: true });
+  workshop[Symbol.dispose]();
 });
 
 test("a CPython from 3.10 on is here", () => {
@@ -82,7 +59,12 @@ function testOn(python: Python): void {
         const report = join(scratch, `${python.version}-${implementation}.xml`);
         const { code, output } = await run(
           join(venv, "bin/python"),
-          ["-m", "pytest", `--junit-xml=${report}`, ...(whole ? ["tests"] : versionTests)],
+          [
+            "-m",
+            "pytest",
+            `--junit-xml=${report}`,
+            ...(whole ? ["tests", "--ignore=tests/integrations"] : versionTests),
+          ],
           {
             PYTHONPATH: site,
             AXONIZE_PURE: implementation === "pure" ? "1" : "0",
@@ -169,117 +151,3 @@ test("the package passes a strict type check, and so does a typical program", as
   const program = await run(mypy, [...flags, "tests/typed_program.py"], { MYPYPATH: "src" });
   assert.equal(program.code, 0, program.output);
 });
-
-/** `python3` first, then one of each other minor version. */
-function findPythons(): Python[] {
-  const named = ["python3", ...[10, 11, 12, 13, 14].map((minor) => `python3.${minor}`)];
-  const pyenv = globSync(join(homedir(), ".pyenv/versions/3.*/bin/python"));
-  const found = new Map<string, Python>();
-  for (const path of [...named, ...pyenv]) {
-    const script =
-      "import sys, sysconfig; print(sys.implementation.name, '%d.%d' % sys.version_info[:2], sys.executable, sysconfig.get_config_var('Py_GIL_DISABLED') or 0)";
-    const told = spawnSync(path, ["-c", script], { encoding: "utf8" });
-    const [name, version, executable, free] =
-      told.status === 0 ? told.stdout.trim().split(" ") : [];
-    const minor = Number(version?.split(".")[1]);
-    if (name !== "cpython" || version === undefined || executable === undefined) continue;
-    if (free === "0" && minor >= 10 && minor <= 14 && !found.has(version)) {
-      found.set(version, { version, path: executable });
-    }
-  }
-  return [...found.values()];
-}
-
-/** A virtual environment with the test's packages: one per Python and list, kept between runs. */
-async function createVenv(python: Python, list: string): Promise<string> {
-  const requirements = join(here, "tests", list);
-  const sum = createHash("sha256")
-    .update(python.path)
-    .update(readFileSync(join(here, "tests/requirements.txt")))
-    .update(readFileSync(requirements))
-    .digest("hex");
-  const venv = join(cache, `${python.version}-${sum.slice(0, 12)}`);
-  const ready = join(venv, "ready");
-  if (existsSync(ready)) return venv;
-  const made = await run(python.path, ["-m", "venv", "--clear", venv], {});
-  assert.equal(made.code, 0, made.output);
-  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-  const filled = await run(join(venv, "bin/python"), [...pip, "-r", requirements], {});
-  assert.equal(filled.code, 0, filled.output);
-  writeFileSync(ready, "");
-  return venv;
-}
-
-/** Builds from a copy of the sources, so that builds at the same time do not meet. */
-async function buildWheel(venv: string, name: string, env: NodeJS.ProcessEnv): Promise<string> {
-  const source = join(scratch, `source-${name}`);
-  const target = join(scratch, `wheel-${name}`);
-  mkdirSync(source, { recursive: true });
-  for (const part of ["csrc", "src", "setup.py", "pyproject.toml", "README.md", "MANIFEST.in"]) {
-    cpSync(join(here, part), join(source, part), { recursive: true });
-  }
-  const built = await run(
-    join(venv, "bin/python"),
-    ["-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", target, source],
-    env,
-  );
-  assert.equal(built.code, 0, built.output);
-  const [wheel] = readdirSync(target);
-  assert.ok(wheel, built.output);
-  return join(target, wheel);
-}
-
-/** Installs the wheel into a folder of its own: the tests never see the source tree. */
-async function install(venv: string, wheel: string, name: string): Promise<string> {
-  const site = join(scratch, `site-${name}`);
-  const done = await run(
-    join(venv, "bin/python"),
-    ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel],
-    {},
-  );
-  assert.equal(done.code, 0, done.output);
-  return site;
-}
-
-interface Case {
-  readonly name: string;
-  /** Empty when it passed. A skipped case is a failure: it would look green. */
-  readonly failure: string;
-}
-
-function readReport(path: string): Case[] {
-  if (!existsSync(path)) return [];
-  const cases: Case[] = [];
-  const pattern = /<testcase ([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g;
-  for (const match of readFileSync(path, "utf8").matchAll(pattern)) {
-    const name = / name="([^"]*)"/.exec(` ${match[1]}`)?.[1] ?? "unnamed";
-    const file = /classname="(?:tests\.)?([^"]*)"/.exec(match[1] ?? "")?.[1] ?? "";
-    const body = match[2] ?? "";
-    const failed = /<(failure|error|skipped)\b/.test(body);
-    cases.push({ name: `${file}: ${name.replaceAll("_", " ")}`, failure: failed ? body : "" });
-  }
-  return cases;
-}
-
-async function run(
-  file: string,
-  args: readonly string[],
-  env: NodeJS.ProcessEnv,
-): Promise<Outcome> {
-  return await new Promise((resolve) => {
-    execFile(
-      file,
-      args,
-      {
-        cwd: here,
-        env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1", ...env },
-        maxBuffer: 64 * 1024 * 1024,
-        timeout: 240_000,
-      },
-      (error, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1;
-        resolve({ code, output: `${stdout}${stderr}` });
-      },
-    );
-  });
-}

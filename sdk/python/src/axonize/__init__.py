@@ -47,6 +47,7 @@ __all__ = [
     "implementation",
     "init",
     "inject",
+    "instrument",
     "llm_span",
     "shutdown",
     "span",
@@ -181,8 +182,20 @@ def stream(
 
 def current() -> Span | None:
     """The span that is current here, or None."""
-    found: Span | None = _current_span.get()
-    return found
+    found = _current_span.get()
+    return found if isinstance(found, Span) else None
+
+
+def instrument(*names: str) -> None:
+    """Observes libraries without a change to the program: those named, or all that there is one for.
+
+    openai, anthropic, ollama, transformers, diffusers, vllm, langchain, llamaindex, httpx, requests,
+    aiohttp, grpc, asgi (Starlette, FastAPI), wsgi (Flask, Django), threading. What the program does not
+    import is not touched.
+    """
+    from .integrations import instrument as turn_on
+
+    turn_on(*names)
 
 
 def flush(timeout: float = 2.0) -> bool:

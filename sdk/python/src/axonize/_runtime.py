@@ -49,6 +49,11 @@ def init(given: dict[str, Any], handle_signals: bool) -> None:
         _hook_sigterm()
 
 
+def recording() -> bool:
+    """Whether `init` ran and `shutdown` did not."""
+    return _exporter is not None
+
+
 def flush(timeout_s: float) -> bool:
     """Sends what is finished. True if all of it was taken by the server."""
     return True if _exporter is None else _exporter.flush(timeout_s)

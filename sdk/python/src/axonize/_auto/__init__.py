@@ -1,0 +1,1 @@
+"""Holds `sitecustomize`, which `axonize-run` puts in front of the module path."""
