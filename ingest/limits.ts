@@ -43,6 +43,8 @@ export const roomWaitMs = 5_000;
 
 /** Simultaneous connections per listener: 10 k idle ones leave room for as many more. */
 export const connections = 20_000;
+/** Files that stay free for everything else: stores' connections, spools, the process itself. */
+export const filesBesideConnections = 512;
 /** A connection that has not said what it speaks, or sent its head, by then is closed. */
 export const firstBytesMs = 10_000;
 /** A body must be complete by then: 64 MiB at 1.1 MB/s. */

@@ -22,7 +22,7 @@ import type { IngestMetrics } from "../metrics.ts";
 import { credentialOf, isLoopbackAddress, type Door } from "./door.ts";
 import { readMessage, sendOutcome } from "./grpc-message.ts";
 import { createSessions } from "./grpc-sessions.ts";
-import { listenOn } from "./listen.ts";
+import { connectionLimit, listenOn } from "./listen.ts";
 import { logsRefusal, refused, type Outcome, type Signal } from "./outcome.ts";
 import { sniffProtocol } from "./sniff.ts";
 import type { Receiver, ReceiverOptions } from "./receiver.ts";
@@ -72,7 +72,7 @@ export async function createGrpcReceiver(
       .finally(end);
   });
   const tcp = createTcpServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 });
-  tcp.maxConnections = limits.connections;
+  tcp.maxConnections = connectionLimit();
   tcp.on("drop", () => metrics.connectionsClosed.inc({ transport: "grpc", reason: "full" }));
   tcp.on("connection", (socket: Socket) => {
     sockets.add(socket);

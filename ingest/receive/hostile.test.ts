@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
-import { connect, type Socket } from "node:net";
 import { connect as connectHttp2 } from "node:http2";
 import { test } from "node:test";
 import { deflateRawSync, gzipSync } from "node:zlib";
@@ -12,13 +11,7 @@ import { systemClock, type Clock } from "@axonize/core/runtime/clock";
 import { useStores } from "../../test/support/stores.ts";
 import * as limits from "../limits.ts";
 import { message, someSpans, traceRequest } from "../testing/otlp.ts";
-import {
-  eventually,
-  grpcClient,
-  rawExchange,
-  startIngest,
-  type TestIngest,
-} from "../testing/start-ingest.ts";
+import { eventually, rawExchange, startIngest, type TestIngest } from "../testing/start-ingest.ts";
 
 async function honest(running: TestIngest): Promise<void> {
   const answer = await running.post("/v1/traces", traceRequest(someSpans(3)));
@@ -86,25 +79,6 @@ test("a gRPC body that never ends is cancelled", async () => {
   assert.equal(await closed, 8, "CANCEL");
   session.destroy();
   await honest(running);
-});
-
-test("a thousand idle connections on each port disturb nobody", async () => {
-  await using stores = await useStores();
-  await using running = await startIngest(stores);
-  const sockets: Socket[] = [];
-  for (let index = 0; index < 1000; index += 1) {
-    for (const port of [running.grpcPort, running.httpPort]) {
-      const socket = connect(port, "127.0.0.1");
-      socket.on("error", () => undefined); // closed by the server when its patience ends
-      sockets.push(socket);
-    }
-  }
-  await honest(running);
-  const grpc = grpcClient(running.grpcPort);
-  const answer = await grpc.export("trace.v1.TraceService", traceRequest(someSpans(2)));
-  assert.equal(answer.code, 0, answer.message);
-  grpc.client.close();
-  for (const socket of sockets) socket.destroy();
 });
 
 test("gzip bombs in a row cost neither memory nor an honest sender's patience", async () => {

@@ -15,7 +15,7 @@ import { withinMs } from "../within.ts";
 import { retryAfterSeconds, statusBody, successBody } from "./answer.ts";
 import { answerPreflight, isForeignOrigin, setCorsHeaders } from "./cors.ts";
 import { credentialOf, isLoopbackAddress, type Door, type Ticket } from "./door.ts";
-import { listenOn } from "./listen.ts";
+import { connectionLimit, listenOn } from "./listen.ts";
 import {
   logsRefusal,
   refusalCodes,
@@ -56,7 +56,7 @@ export async function createHttpReceiver(
     keepAlive: true,
     keepAliveInitialDelay: 30_000,
   });
-  server.maxConnections = limits.connections;
+  server.maxConnections = connectionLimit();
   server.on("drop", () => metrics.connectionsClosed.inc({ transport: "http", reason: "full" }));
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
     const slow = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
