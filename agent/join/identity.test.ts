@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { systemClock } from "@axonize/core/runtime/clock";
+import { systemClock, type Clock } from "@axonize/core/runtime/clock";
 import { silentLog } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
 import { numberByName, podCgroup } from "../testing/fake-proc.ts";
@@ -21,6 +21,7 @@ import {
 } from "../testing/identity-bench.ts";
 import { podObject, startKubeServer } from "../testing/kube-server.ts";
 import { startKubelet } from "../testing/kubelet-emulator.ts";
+import type { IdentityChange } from "../report.ts";
 import { createIdentity, type Identity, type IdentityOptions } from "./identity.ts";
 
 const podUid = "5a568c15-a506-4824-a5ac-10ff89d837e1";
@@ -28,12 +29,15 @@ const containerId = "f871d3f1ff330eddd661af03fc0c9b7c156ee2f4eaf180a4431a798bf89
 
 async function start(
   bench: IdentityBench,
-  more: Partial<IdentityOptions> & { energyOf?: (uuid: string) => number | undefined } = {},
+  more: Partial<IdentityOptions> & {
+    energyOf?: (uuid: string) => number | undefined;
+    clock?: Clock;
+  } = {},
 ): Promise<Identity> {
-  const { energyOf, ...options } = more;
+  const { energyOf, clock = systemClock, ...options } = more;
   return await createIdentity(
     {
-      clock: systemClock,
+      clock,
       log: silentLog,
       registry: createRegistry(),
       reporter: bench.reporter,
@@ -269,4 +273,58 @@ test("unjoined time has its reason, and a pool without host access reads no proc
   bench.processes({ 81: [gpuUuid(2)] });
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(bench.open("usage").length, usages);
+});
+
+test("a clock that jumps an hour, and a restart after it, never make an interval end before it began", async () => {
+  using bench = createIdentityBench();
+  let offsetMs = 0;
+  const clock = { ...systemClock, now: () => systemClock.now() + offsetMs };
+  await using kubelet = await kubeletOn(bench, { "ml/a/main": [gpuUuid(0)] });
+  for (const jump of [0, 3_600_000, -7_200_000, 3_600_000]) {
+    offsetMs += jump;
+    await using _ = await start(bench, { clock });
+    bench.devices([gpuOf(0)]);
+    kubelet.show(listing({ [`ml/p${jump}/main`]: [gpuUuid(0)] }));
+    await until(() => claims(bench).join() === `p${jump}/main GPU-0`, `p${jump} has it`);
+  }
+  const intervals = new Map<string, IdentityChange>();
+  for (const change of bench.changes) {
+    intervals.set(`${change.layer} ${change.key} ${change.validFromMs}`, change);
+  }
+  const held = [...intervals.values()].filter(({ layer }) => layer === "allocation");
+  assert.ok(held.length >= 4);
+  for (const { validFromMs, validToMs } of intervals.values()) {
+    assert.ok(validToMs === undefined || validToMs > validFromMs);
+  }
+  // One after another on the one GPU: none begins before the one before it has ended.
+  const inOrder = held.toSorted((a, b) => a.validFromMs - b.validFromMs);
+  for (const [at, { validFromMs }] of inOrder.entries()) {
+    const before = inOrder[at - 1];
+    assert.ok(!before || (before.validToMs ?? Infinity) <= validFromMs);
+  }
+});
+
+test("hostile names and cgroups pass as what they are, or as nothing", async () => {
+  using bench = createIdentityBench();
+  await using _ = await start(bench);
+  bench.devices([gpuOf(0)]);
+  const cgroups = [
+    `0::/kubepods/pod${podUid}/../../${containerId}`,
+    `0::/kubepods.slice/kubepods-pod${podUid}.slice/${"a/".repeat(30_000)}`,
+    "0::/\u0000pod; drop table",
+    "",
+  ];
+  for (const [index, cgroup] of cgroups.entries()) {
+    bench.proc.add({ pid: 60 + index, cgroup, command: `x) R 1 1 ${"9 ".repeat(9)}(` });
+  }
+  bench.processes(Object.fromEntries(cgroups.map((_text, index) => [60 + index, [gpuUuid(0)]])));
+  const seen = await until(
+    () => bench.open("usage").length >= 2 && bench.open("usage"),
+    "usages of those whose files are readable",
+  );
+  for (const { value } of seen) {
+    assert.ok(value.podUid === undefined || value.podUid === podUid);
+    assert.ok(value.command.length < 64);
+    assert.equal(value.owner, undefined);
+  }
 });

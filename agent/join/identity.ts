@@ -8,7 +8,7 @@
  */
 import { existsSync } from "node:fs";
 import type { Clock } from "@axonize/core/runtime/clock";
-import { every } from "@axonize/core/runtime/clock";
+import { every, systemClock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import type { Registry } from "@axonize/core/runtime/metrics";
@@ -220,7 +220,8 @@ function watchSources(deps: SourceDeps, options: IdentityOptions): AsyncDisposab
   const stop = new AbortController();
   const { signal } = stop;
   const socketPath = options.podResourcesSocket;
-  const client = createPodResourcesClient({ clock }, { socketPath });
+  // gRPC holds its deadlines against the process's own wall clock, whatever clock we are given.
+  const client = createPodResourcesClient({ clock: systemClock }, { socketPath });
   const onError = (error: unknown): void =>
     log.error({ event: "agent.identity_task", error: errorMessage(error) });
   const periodically = (ms: number, task: () => Promise<void> | void): Promise<void> =>
