@@ -4,6 +4,8 @@
 import { createRegistry, type Registry } from "@axonize/core/runtime/metrics";
 import { createMetrics } from "../../dashboard/api/metrics.ts";
 import { createExportMetrics } from "../../agent/export/metrics.ts";
+import { createIdentityMetrics } from "../../agent/join/metrics.ts";
+import { createSamplingMetrics } from "../../agent/sampling/metrics.ts";
 import { createAgentMetrics } from "../../ingest/agents/metrics.ts";
 import { createIngestMetrics } from "../../ingest/metrics.ts";
 import { table } from "./api-markdown.ts";
@@ -13,7 +15,14 @@ const services: readonly { title: string; declare: (registry: Registry) => unkno
     title: "Ingest",
     declare: (registry) => [createIngestMetrics(registry), createAgentMetrics(registry)],
   },
-  { title: "Agent", declare: createExportMetrics },
+  {
+    title: "Agent",
+    declare: (registry) => [
+      createSamplingMetrics(registry),
+      createIdentityMetrics(registry),
+      createExportMetrics(registry),
+    ],
+  },
   { title: "Dashboard", declare: createMetrics },
 ];
 
