@@ -69,7 +69,7 @@ test("a gRPC connection whose peer no longer answers is closed", async () => {
   await using running = await startIngest(stores, { clock });
   // An HTTP/2 peer that answers pings, to show that those are kept …
   const alive = connectHttp2(`http://127.0.0.1:${running.grpcPort}`);
-  await once(alive, "connect");
+  await once(alive, "remoteSettings"); // sent when the server has the session
   // … and one that sends its preface and empty settings, and then nothing more, whatever is asked.
   const dead = connect(running.grpcPort, "127.0.0.1");
   dead.write(
@@ -79,6 +79,7 @@ test("a gRPC connection whose peer no longer answers is closed", async () => {
     ]),
   );
   dead.on("error", () => undefined); // a reset is one way to be closed
+  await once(dead, "data"); // the server's settings
   const closed = once(dead, "close");
   dead.resume();
   const halfOpen = async (): Promise<number> =>
