@@ -14,10 +14,11 @@ import { createIdentityStore } from "./agents/identity-store.ts";
 import { createAgentMetrics } from "./agents/metrics.ts";
 import { createAgentService, type AgentService } from "./agents/service.ts";
 import { createTokenReviews } from "./agents/token-review.ts";
+import { createAttribution } from "./attribute/attribution.ts";
 import type { IngestConfig } from "./config.ts";
 import { createTraceDecoder } from "./decode/trace-decoder.ts";
 import { budgetBytes, tenantShareRatio } from "./limits.ts";
-import { createIngestMetrics } from "./metrics.ts";
+import { createIngestMetrics, type IngestMetrics } from "./metrics.ts";
 import { createPipeline } from "./pipeline.ts";
 import { createPointsDecoder } from "./points/decoder.ts";
 import { createDoor } from "./receive/door.ts";
@@ -26,8 +27,9 @@ import { createHttpReceiver } from "./receive/http.ts";
 import { createUsageDerivation } from "./usage/derive.ts";
 import { createTally, startHeartbeat } from "./usage/heartbeat.ts";
 import { createIntake } from "./usage/intake.ts";
-import { createBudget } from "./write/budget.ts";
-import { createGroupCommit } from "./write/group.ts";
+import type { BlockSource } from "./write/block.ts";
+import { createBudget, type Budget } from "./write/budget.ts";
+import { createGroupCommit, type GroupCommit } from "./write/group.ts";
 import { createInsert, type Insert } from "./write/insert.ts";
 import { createQuota } from "./write/quota.ts";
 import { createRecentRequests } from "./write/recent-requests.ts";
@@ -45,6 +47,8 @@ export interface IngestDeps {
 }
 
 export interface Ingest extends AsyncDisposable {
+  /** Resolves when the identity that was committed before the call counts for spans. */
+  refreshIdentity(): Promise<void>;
   grpcAddress: { host: string; port: number };
   httpAddress: { host: string; port: number };
 }
@@ -66,28 +70,21 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
   const usage = started.use(await createUsageDerivation(deps));
   const intake = started.use(await createIntake(deps));
   const health = started.use(createStoreHealth(deps));
-  const parts = { groups, health, usage, intake, tally, traces, points };
+  const attribution = started.use(
+    await createAttribution(
+      { ...deps, touched: (tenant, hours) => usage.touch(tenant, hours) },
+      { checksTenants: config.agents?.checksTenants ?? false },
+    ),
+  );
+  const { attributor } = attribution;
+  const parts = { groups, health, usage, intake, tally, traces, points, attributor };
   const pipeline = createPipeline({
     ...deps,
     ...parts,
     recent: createRecentRequests(deps),
     quota: createQuota(deps),
   });
-  started.use(
-    startHeartbeat(deps, {
-      ...config,
-      status: () => {
-        const lagMs = groups.oldestMs();
-        deps.metrics.heldBytes.set(budget.heldBytes());
-        deps.metrics.oldestUnackedSeconds.set((lagMs ?? 0) / 1000);
-        return status({
-          lagMs: () => lagMs,
-          openRows: () => traces.openRows() + points.openRows(),
-          inFlightBytes: () => budget.heldBytes(),
-        });
-      },
-    }),
-  );
+  started.use(startStatus({ ...deps, groups, budget, status, sources: [traces, points] }, config));
   started.defer(async () => await groups.flush());
   const door = createDoor({
     ...deps,
@@ -111,6 +108,7 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
 
   const running = started.move();
   return {
+    refreshIdentity: async () => await attribution.refresh(),
     grpcAddress: grpc.address,
     httpAddress: http.address,
     [Symbol.asyncDispose]: async () => {
@@ -119,6 +117,32 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
       await running.disposeAsync();
     },
   };
+}
+
+function startStatus(
+  deps: IngestDeps & {
+    metrics: IngestMetrics;
+    groups: GroupCommit;
+    budget: Budget;
+    status: ReturnType<typeof createTally>["status"];
+    sources: readonly BlockSource[];
+  },
+  config: IngestConfig,
+): AsyncDisposable {
+  const { groups, budget, metrics, sources } = deps;
+  return startHeartbeat(deps, {
+    ...config,
+    status: () => {
+      const lagMs = groups.oldestMs();
+      metrics.heldBytes.set(budget.heldBytes());
+      metrics.oldestUnackedSeconds.set((lagMs ?? 0) / 1000);
+      return deps.status({
+        lagMs: () => lagMs,
+        openRows: () => sources.reduce((sum, source) => sum + source.openRows(), 0),
+        inFlightBytes: () => budget.heldBytes(),
+      });
+    },
+  });
 }
 
 /** The agents' side of the gRPC port. */

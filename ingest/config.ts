@@ -16,6 +16,8 @@ export interface IngestConfig {
   /** Names this process in `component_status`; the same again after a restart. */
   instance: string;
   agents?: {
+    /** Several tenants share the cluster: a pod binds only spans of its namespace's tenant. */
+    checksTenants?: boolean;
     /** Names this Kubernetes cluster; empty where there is one. */
     cluster?: string;
     /** Lets the agent of this very process in. */
@@ -109,6 +111,7 @@ export function configFrom(
     version: process.version,
     instance: env.AXONIZE_INSTANCE ?? `${process.host}:${env.AXONIZE_OTLP_GRPC_LISTEN.port}`,
     agents: {
+      checksTenants: true,
       cluster: env.AXONIZE_CLUSTER,
       ...(env.AXONIZE_KUBERNETES_URL === undefined
         ? {}

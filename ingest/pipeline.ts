@@ -20,6 +20,7 @@ import {
 } from "./receive/outcome.ts";
 import { describeRejects, type Reason } from "./reasons.ts";
 import type { TraceDecoder } from "./decode/decoder.ts";
+import type { Attributor } from "./decode/devices.ts";
 import type { UsageDerivation } from "./usage/derive.ts";
 import type { Tally } from "./usage/heartbeat.ts";
 import type { Intake } from "./usage/intake.ts";
@@ -49,6 +50,7 @@ interface Deps {
   log: Log;
   metrics: IngestMetrics;
   traces: TraceDecoder;
+  attributor: Attributor;
   points: PointsDecoder;
   groups: GroupCommit;
   recent: RecentRequests;
@@ -132,6 +134,7 @@ function decode(deps: Deps, submission: Submission): Decoded | { ok: false; reas
     retentionClass: tenant.retentionClass,
     payloadRetentionClass: Math.min(tenant.retentionClass, payloadRetentionDays),
     receivedMs,
+    attributor: deps.attributor,
   };
   return encoding === "protobuf"
     ? deps.traces.decodeProtobuf(body, context)

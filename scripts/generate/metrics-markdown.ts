@@ -7,13 +7,18 @@ import { createExportMetrics } from "../../agent/export/metrics.ts";
 import { createIdentityMetrics } from "../../agent/join/metrics.ts";
 import { createSamplingMetrics } from "../../agent/sampling/metrics.ts";
 import { createAgentMetrics } from "../../ingest/agents/metrics.ts";
+import { createAttributeMetrics } from "../../ingest/attribute/metrics.ts";
 import { createIngestMetrics } from "../../ingest/metrics.ts";
 import { table } from "./api-markdown.ts";
 
 const services: readonly { title: string; declare: (registry: Registry) => unknown }[] = [
   {
     title: "Ingest",
-    declare: (registry) => [createIngestMetrics(registry), createAgentMetrics(registry)],
+    declare: (registry) => [
+      createIngestMetrics(registry),
+      createAgentMetrics(registry),
+      createAttributeMetrics(registry),
+    ],
   },
   {
     title: "Agent",

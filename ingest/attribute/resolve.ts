@@ -1,0 +1,242 @@
+/**
+ * Which devices a span ran on: a pure function of what the span and its process say and of the intervals
+ * that agents reported, as they were at the span's start.
+ *
+ * It never guesses. An answer without devices names the reason and, where there are some, the
+ * candidates. What a process says of its own UUIDs is checked against what its container was given.
+ * Where tenants share a cluster, a pod binds only spans of its namespace's tenant: a payload proves
+ * nothing about pods (design §10).
+ */
+import type { Attributed, DeviceQuestion, ResourceFacts } from "../decode/devices.ts";
+import * as limits from "./limits.ts";
+import { pidKey, podNameKey, type IdentityView, type Interval } from "./view.ts";
+
+export interface ResolveOptions {
+  /** Several tenants share what the agents report. */
+  readonly checksTenants: boolean;
+}
+
+export function resolve(
+  view: IdentityView,
+  question: DeviceQuestion,
+  options: ResolveOptions,
+): Attributed {
+  const known = ofProcess(view, question.facts);
+  const window = windowOf(known, question.startMs);
+  const stranger = options.checksTenants ? ofOthers(view, known, question.tenantNum) : false;
+  if (stranger) {
+    const reason = "namespace_of_another_tenant";
+    return { ...nothing, ...window, level: "identity.conflict", reason };
+  }
+  const then = at(known, question.startMs);
+  const answer =
+    byItself(then.intervals, question, options) ??
+    (question.ordinals.length > 0
+      ? byOrdinals(then.intervals, question)
+      : bySet(then.intervals, known.length > 0));
+  const late = then.isLate && answer.level !== "" ? [learnedLate] : [];
+  return { ...answer, ...window, evidence: [...answer.evidence, ...late] };
+}
+
+const learnedLate = "its binding was first seen after the span had begun";
+
+type Answer = Omit<Attributed, "fromMs" | "toMs">;
+const nothing: Answer = { devices: [], level: "", candidates: [], reason: "", evidence: [] };
+
+/**
+ * Intervals of the process's container, or of the process where there is no container. The surest name
+ * that anybody knows decides; a weaker one is not asked then.
+ */
+function ofProcess(view: IdentityView, facts: ResourceFacts): readonly Interval[] {
+  const { podUid, namespace, pod, containerId, peer } = facts;
+  const lists: (readonly Interval[])[] = [
+    podUid === "" ? [] : ofContainer(view.by("podUid", podUid), facts),
+    containerId === "" ? [] : view.by("containerId", containerId),
+    pod === "" ? [] : ofContainer(view.by("podName", podNameKey(namespace, pod)), facts),
+  ];
+  const saysPod = podUid !== "" || pod !== "" || containerId !== "";
+  // What the kernel says of the other end of the connection; a forwarding collector names pods itself.
+  if (!saysPod && peer !== undefined) {
+    lists.push(
+      peer.podUid === "" ? [] : view.by("podUid", peer.podUid),
+      peer.containerId === "" ? [] : view.by("containerId", peer.containerId),
+      view.by("pid", pidKey(peer.node, peer.pid)),
+    );
+  }
+  if (!saysPod && peer === undefined && facts.pid !== undefined && facts.node !== "") {
+    lists.push(view.by("ownPid", pidKey(facts.node, facts.pid)));
+  }
+  return lists.find((list) => list.length > 0) ?? [];
+}
+
+/** A pod's intervals, of the named container where one is named. */
+function ofContainer(intervals: readonly Interval[], facts: ResourceFacts): readonly Interval[] {
+  if (facts.container === "") return intervals;
+  return intervals.filter(({ container }) => container === facts.container || container === "");
+}
+
+function ofOthers(view: IdentityView, known: readonly Interval[], tenantNum: number): boolean {
+  return known.some(
+    ({ cluster, namespace }) => namespace !== "" && view.tenantOf(cluster, namespace) !== tenantNum,
+  );
+}
+
+/** The stretch around t in which no interval begins or ends: the answer is the same all through it. */
+function windowOf(known: readonly Interval[], t: number): { fromMs: number; toMs: number } {
+  let fromMs = -Infinity;
+  let toMs = Infinity;
+  for (const interval of known) {
+    for (const edge of [interval.fromMs, interval.fromMs - limits.learnedLateMs, interval.toMs]) {
+      if (edge <= t) fromMs = Math.max(fromMs, edge);
+      else toMs = Math.min(toMs, edge);
+    }
+  }
+  return { fromMs, toMs };
+}
+
+/**
+ * What was true at t; where nothing was yet, what was first seen soon after and still holds. Nothing
+ * that ended before t says anything about it.
+ */
+function at(
+  known: readonly Interval[],
+  t: number,
+): { intervals: readonly Interval[]; isLate: boolean } {
+  const then = known.filter(({ fromMs, toMs }) => fromMs <= t && t < toMs);
+  if (then.length > 0) return { intervals: then, isLate: false };
+  if (known.some(({ toMs }) => toMs <= t)) return { intervals: [], isLate: false };
+  const soon = known.filter(
+    ({ fromMs, toMs }) => toMs === Infinity && fromMs - t <= limits.learnedLateMs,
+  );
+  return { intervals: soon, isLate: soon.length > 0 };
+}
+
+/** The process's own word; undefined: it said none. */
+function byItself(
+  then: readonly Interval[],
+  question: DeviceQuestion,
+  options: ResolveOptions,
+): Answer | undefined {
+  const { sdkUuids, ordinals } = question;
+  if (sdkUuids.length === 0) return undefined;
+  const given = new Set(then.flatMap(({ uuids, candidates }) => [...uuids, ...candidates]));
+  const level =
+    ordinals.length > 0 || question.isNamed
+      ? "exact.sdk"
+      : sdkUuids.length === 1
+        ? "exact.single"
+        : "exact.set";
+  const evidence = ["the process reported its UUID"];
+  if (sdkUuids.every((uuid) => given.has(uuid))) {
+    return {
+      ...nothing,
+      devices: sdkUuids,
+      level,
+      evidence: [...evidence, "its container has it"],
+    };
+  }
+  if (given.size > 0) {
+    return {
+      ...nothing,
+      level: "identity.conflict",
+      candidates: [...given],
+      reason: "sdk_contradicts",
+      evidence: ["the process reported a device that its container was not given"],
+    };
+  }
+  // Nobody can confirm it. On a machine of one's own that is enough, among tenants it is not.
+  if (options.checksTenants) {
+    return { ...nothing, level: "ambiguous", candidates: sdkUuids, reason: "allocation_unknown" };
+  }
+  return { ...nothing, devices: sdkUuids, level, evidence };
+}
+
+function byOrdinals(then: readonly Interval[], { ordinals, facts }: DeviceQuestion): Answer {
+  if (then.length === 0) return nothing;
+  const answers = ordinals.map((ordinal) => byOrdinal(then, ordinal, facts));
+  const worst = answers.toSorted((a, b) => rankOf(a.level) - rankOf(b.level))[0] ?? nothing;
+  const evidence = distinct(answers.flatMap((each) => each.evidence));
+  const isSure = answers.every(({ devices }) => devices.length > 0);
+  if (isSure) {
+    return { ...worst, devices: distinct(answers.flatMap(({ devices }) => devices)), evidence };
+  }
+  const candidates = distinct(answers.flatMap((each) => [...each.devices, ...each.candidates]));
+  return { ...worst, devices: [], candidates, evidence };
+}
+
+function byOrdinal(then: readonly Interval[], ordinal: number, facts: ResourceFacts): Answer {
+  const bindings = then.filter((each) => each.kind === "binding" && each.ordinal === ordinal);
+  // A process's own binding is surer than one for all of its container's.
+  const pid = facts.peer?.pid;
+  const mine =
+    bindings.find((each) => each.pid !== undefined && each.pid === pid) ??
+    bindings.find((each) => each.ownPid !== undefined && each.ownPid === facts.pid);
+  const shared = bindings.find((each) => each.pid === undefined);
+  const found = mine ?? shared;
+  if (found !== undefined) return fromBinding(found);
+  const set = bySet(then, true);
+  if (set.devices.length === 1 && ordinal === 0) return set;
+  if (set.devices.length === 0) return set;
+  const reason = ordinal < set.devices.length ? "environment_unknown" : "ordinal_out_of_range";
+  return { ...nothing, level: "ambiguous", candidates: set.devices, reason };
+}
+
+/** A span without an ordinal belongs to all that its container was given. */
+function bySet(then: readonly Interval[], isKnown: boolean): Answer {
+  if (then.length === 0) {
+    return isKnown ? { ...nothing, level: "unattributed", reason: "no_device" } : nothing;
+  }
+  const containers = Map.groupBy(then, ({ container, containerId }) => container || containerId);
+  const answers = [...containers.values()].map(ofOneContainer).filter(({ level }) => level !== "");
+  const [first] = answers;
+  if (first === undefined) return { ...nothing, level: "unattributed", reason: "no_device" };
+  if (answers.length === 1) return first;
+  const candidates = distinct(answers.flatMap((each) => [...each.devices, ...each.candidates]));
+  return { ...nothing, level: "ambiguous", candidates, reason: "several_containers" };
+}
+
+function ofOneContainer(then: readonly Interval[]): Answer {
+  const sets = then.filter((each) => each.kind === "binding" && each.ordinal === undefined);
+  const whole =
+    sets.find(({ pid }) => pid === undefined) ?? (sets.length === 1 ? sets[0] : undefined);
+  if (whole !== undefined) return fromBinding(whole);
+  const devices = distinct(
+    then.filter(({ kind }) => kind === "allocation").flatMap(({ uuids }) => uuids),
+  );
+  if (devices.length > 0) {
+    const level = devices.length === 1 ? "exact.single" : "exact.set";
+    return { ...nothing, devices, level, evidence: ["the container's whole allocation"] };
+  }
+  const candidates = distinct(sets.flatMap((each) => [...each.uuids, ...each.candidates]));
+  if (candidates.length === 0) return nothing;
+  return { ...nothing, level: "ambiguous", candidates, reason: "several_processes" };
+}
+
+function fromBinding(binding: Interval): Answer {
+  const { uuids, level, candidates, reason, warnings, evidence } = binding;
+  return {
+    devices: uuids,
+    level,
+    candidates,
+    reason,
+    evidence: [...evidence, ...warnings.map((warning) => `warning: ${warning}`)],
+  };
+}
+
+/** From unsure to sure: of several ordinals the least sure one tells the span's level. */
+const ranks = [
+  "",
+  "unattributed",
+  "identity.conflict",
+  "ambiguous",
+  "likely.homogeneous",
+  "derived.pci",
+  "derived.uuidlist",
+  "exact.runtime",
+  "exact.uuidlist",
+  "exact.set",
+  "exact.single",
+  "exact.sdk",
+];
+const rankOf = (level: string): number => ranks.indexOf(level);
+const distinct = <T>(items: readonly T[]): T[] => [...new Set(items)];
