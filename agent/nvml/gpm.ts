@@ -6,7 +6,7 @@
 import type { FunctionName, Functions } from "./functions.ts";
 import { gpmMetricIds, sizes, u32, u64, versions } from "./layouts.ts";
 import { outBuffer, type NativeCall, type OutBuffer } from "./library.ts";
-import { code, gpmMetrics, put, reasonCode, reasonOf, type Reason, type Row } from "./readings.ts";
+import { code, put, reasonCode, reasonOf, type Reason, type Row } from "./readings.ts";
 import type { OpenGpu, OpenSlice } from "./topology.ts";
 import type { Work } from "./work.ts";
 
@@ -39,7 +39,14 @@ interface Context {
   readonly request: OutBuffer;
 }
 
-const ids = [gpmMetricIds.sm, gpmMetricIds.occupancy, gpmMetricIds.anyTensor, gpmMetricIds.dram];
+/** In the order of the rows: gpmMetrics, then graphicsActivityRatio. */
+const ids = [
+  gpmMetricIds.sm,
+  gpmMetricIds.occupancy,
+  gpmMetricIds.anyTensor,
+  gpmMetricIds.dram,
+  gpmMetricIds.graphics,
+];
 
 export function createGpm(functions: Functions): Gpm {
   const context: Context = {
@@ -72,7 +79,7 @@ function* read(
   const no = whyNot(context, gpu, slice);
   const target = no === undefined ? targetOf(context, keyOf(gpu, slice)) : undefined;
   if (!target) {
-    row.reasons.fill(reasonCode[no ?? "failed"], at, at + gpmMetrics.length);
+    row.reasons.fill(reasonCode[no ?? "failed"], at, at + ids.length);
     return;
   }
   yield sampleName(slice);
@@ -81,14 +88,14 @@ function* read(
     : context.gpuSample(gpu.handle, target.next);
   if (returned !== code.success) {
     target.primed = false;
-    row.reasons.fill(reasonCode[reasonOf(returned)], at, at + gpmMetrics.length);
+    row.reasons.fill(reasonCode[reasonOf(returned)], at, at + ids.length);
     return;
   }
   if (target.primed) {
     yield "gpmMetrics";
     average(context, row, at, target);
   } else {
-    row.reasons.fill(reasonCode.no_data, at, at + gpmMetrics.length);
+    row.reasons.fill(reasonCode.no_data, at, at + ids.length);
   }
   target.primed = true;
   const taken = target.next;

@@ -48,7 +48,7 @@ export const fieldIds = {
 } as const;
 export const allLinks = 0xffffffff;
 
-export const gpmMetricIds = { sm: 2, occupancy: 3, anyTensor: 5, dram: 10 } as const;
+export const gpmMetricIds = { graphics: 1, sm: 2, occupancy: 3, anyTensor: 5, dram: 10 } as const;
 
 /** 0xFFFFFFFF in a gpu or compute instance id: the whole device. */
 export const noInstance = 0xffffffff;

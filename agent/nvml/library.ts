@@ -84,15 +84,19 @@ export function outBuffer(bytes: number): OutBuffer {
 }
 
 function open(paths: readonly string[]): { path: string; handle: LibraryHandle } {
+  const absent: string[] = [];
   const failures: string[] = [];
   for (const path of paths) {
     try {
       return { path, handle: koffi.load(path) };
     } catch (error) {
       // The next place may have it; if none has, all failures are told.
-      failures.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+      const message = error instanceof Error ? error.message : String(error);
+      if (/No such file/.test(message)) absent.push(path);
+      else failures.push(`${path}: ${message}`);
     }
   }
+  if (absent.length > 0) failures.unshift(`not found: ${absent.join(", ")}`);
   throw new LibraryNotFound(failures.join("; "));
 }
 

@@ -21,7 +21,6 @@ import {
   put,
   reasonCode,
   type Group,
-  type Metric,
   type ReadSets,
   type Row,
 } from "./readings.ts";
@@ -176,7 +175,8 @@ function* readSlow(
     return;
   }
   clearRow(row);
-  if (sets.memory) yield* readMemory(context, row, gpu, refused);
+  if (sets.memory)
+    yield* readMemory(context, row, at.gpu.memoryReservedBytes, { handle: gpu.handle, refused });
   yield* readFields(context.fields, row, gpu.handle, sets, rare);
   const { calls, out } = context;
   const energy = at.gpu.energyMillijoules;
@@ -248,7 +248,10 @@ function* readSlice(
     return;
   }
   clearRow(row);
-  if (sets.memory) yield* readMemory(context, row, slice, refused);
+  if (sets.memory) {
+    const of = { handle: slice.handle, refused };
+    yield* readMemory(context, row, at.slice.memoryReservedBytes, of);
+  }
   if (sets.profiling) yield* context.gpm.read(row, at.slice.smActivityRatio, gpu, slice);
   // Asked afterwards: a repartition before or during the reading shows here.
   yield "uuid";
@@ -257,27 +260,28 @@ function* readSlice(
   missAll(row, "slice_gone");
 }
 
-/** Both kinds of row begin with the memory's two values. */
+/** Both kinds of row begin with the memory's two values; the driver's own part has another place. */
 function* readMemory(
   { calls, out }: Context,
   row: Row,
-  device: { readonly handle: number },
-  refused: Set<FunctionName>,
+  reservedAt: number,
+  of: { readonly handle: number; readonly refused: Set<FunctionName> },
 ): Work<void> {
   yield "memoryV2";
   out.view.setUint32(0, versions.memoryV2, true);
-  let returned = ask(refused, "memoryV2", calls.memoryV2, device.handle, out.at);
-  let used = 32;
-  let total = 8;
-  if (returned === code.functionNotFound || returned === code.versionMismatch) {
-    // Version 1 counts what the driver keeps for itself as used.
-    yield "memory";
-    returned = ask(refused, "memory", calls.memory, device.handle, out.at);
-    used = 16;
-    total = 0;
+  let returned = ask(of.refused, "memoryV2", calls.memoryV2, of.handle, out.at);
+  if (returned !== code.functionNotFound && returned !== code.versionMismatch) {
+    put(row, at.slice.memoryUsedBytes, returned, u64(out.view, 32));
+    put(row, at.slice.memoryTotalBytes, returned, u64(out.view, 8));
+    put(row, reservedAt, returned, u64(out.view, 16));
+    return;
   }
-  put(row, at.slice.memoryUsedBytes, returned, u64(out.view, used));
-  put(row, at.slice.memoryTotalBytes, returned, u64(out.view, total));
+  // Version 1 counts what the driver keeps for itself as used.
+  yield "memory";
+  returned = ask(of.refused, "memory", calls.memory, of.handle, out.at);
+  put(row, at.slice.memoryUsedBytes, returned, u64(out.view, 16));
+  put(row, at.slice.memoryTotalBytes, returned, u64(out.view, 0));
+  put(row, reservedAt, returned, 0);
 }
 
 /** Calls (device, out) unless this device refused before; remembers a refusal. */
@@ -295,7 +299,7 @@ function ask(
 }
 
 function positionsOf<G extends Group>(group: G): Record<(typeof groups)[G][number], number> {
-  const names: readonly Metric[] = groups[group];
+  const names: readonly string[] = groups[group];
   // Safe: every metric of the group gets its position.
   return Object.fromEntries(names.map((name, index) => [name, index])) as Record<
     (typeof groups)[G][number],

@@ -36,12 +36,15 @@ export const gpmMetrics = [
   "dramActivityRatio",
 ] as const;
 
+/** Read by the same calls and shown on the node's own metrics page alone; no sample carries them. */
+export const localMetrics = ["graphicsActivityRatio", "memoryReservedBytes"] as const;
+
 export type Metric =
   | (typeof fastMetrics)[number]
   | (typeof slowMetrics)[number]
   | (typeof gpmMetrics)[number];
 
-export const metrics = [...fastMetrics, ...slowMetrics, ...gpmMetrics] as const;
+export type LocalMetric = (typeof localMetrics)[number];
 
 /** Why a value is absent. The order is the wire's between threads: 0 is "no reason". */
 export const reasons = [
@@ -88,10 +91,10 @@ export interface ReadSets {
 export const groups = {
   fast: fastMetrics,
   /** A GPU's long tick. */
-  gpu: [...slowMetrics, ...gpmMetrics],
+  gpu: [...slowMetrics, ...gpmMetrics, ...localMetrics],
   /** A slice's: all that NVML tells of one. */
-  slice: ["memoryUsedBytes", "memoryTotalBytes", ...gpmMetrics],
-} as const satisfies Record<string, readonly Metric[]>;
+  slice: ["memoryUsedBytes", "memoryTotalBytes", ...gpmMetrics, ...localMetrics],
+} as const satisfies Record<string, readonly (Metric | LocalMetric)[]>;
 export type Group = keyof typeof groups;
 
 export function createRow(group: Group): Row {

@@ -9,6 +9,7 @@ import {
   groups,
   reasons,
   type Group,
+  type LocalMetric,
   type Metric,
   type Reason,
   type Row,
@@ -20,7 +21,7 @@ const headNumbers = 3;
 
 export interface MissingChange {
   readonly device: string;
-  readonly metric: Metric;
+  readonly metric: Metric | LocalMetric;
   /** undefined: it can be read again, or is not asked for any more. */
   readonly reason: Reason | undefined;
 }

@@ -16,7 +16,7 @@ export function createJobs(
   plan: {
     readonly grids: Grids;
     readonly commit: (uuid: string, group: Group, row: Row) => void;
-    readonly sets: () => Settings["sets"];
+    readonly settings: () => Settings;
   },
   onTopology: (topology: Topology) => void,
 ): Job[] {
@@ -37,7 +37,7 @@ export function createJobs(
       *start(): Work<void> {
         const rare = clock.monotonic() - rareMs >= rarePeriodMs;
         if (rare) rareMs = clock.monotonic();
-        yield* driver.slow(plan.sets(), rare, plan.commit);
+        yield* driver.slow(plan.settings().sets, rare, plan.commit);
       },
     },
     {
@@ -45,6 +45,7 @@ export function createJobs(
       cost: "processes",
       grid: plan.grids.processes,
       *start(): Work<void> {
+        if (!plan.settings().processes) return;
         const list = yield* driver.processes();
         emit({ type: "processes", atMs: clock.now(), list });
       },

@@ -2,9 +2,17 @@
  * The newest value of each metric of each device, for whoever asks now (the node's metrics page). A value
  * that was not renewed for a while, or that the device stopped telling, is not given out.
  */
-import { gpmMetrics, slowMetrics, type Metric, type Reason } from "../nvml/readings.ts";
+import {
+  gpmMetrics,
+  slowMetrics,
+  type LocalMetric,
+  type Metric as SampleMetric,
+  type Reason,
+} from "../nvml/readings.ts";
 import { rarePeriodMs } from "./limits.ts";
 import type { MissingChange } from "./batch.ts";
+
+export type Metric = SampleMetric | LocalMetric;
 
 export interface LatestDevice {
   value(metric: Metric): number | undefined;

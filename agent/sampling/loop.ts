@@ -59,7 +59,7 @@ export function createLoop(deps: LoopDeps, first: Settings): Loop {
   });
   const jobs = createJobs(
     deps,
-    { grids, commit, sets: () => pacing.settings().sets },
+    { grids, commit, settings: () => pacing.settings() },
     (topology) => {
       losses.enumerated(topology);
       enumerated(topology);

@@ -2,7 +2,7 @@
  * Metrics of sampling. `docs/metrics.md` is generated from it.
  */
 import { Counter, Gauge, Histogram, type Registry } from "@axonize/core/runtime/metrics";
-import { reasons, type Metric, type Reason } from "../nvml/readings.ts";
+import { reasons, type Reason } from "../nvml/readings.ts";
 import { costSources, type Batch } from "./protocol.ts";
 
 export type SamplingMetrics = ReturnType<typeof createSamplingMetrics>;
@@ -28,7 +28,7 @@ export function createSamplingMetrics(registry: Registry) {
       }
       if (batch.cpuRatio !== undefined) metrics.cpuRatio.set(batch.cpuRatio);
     },
-    unreadable(missing: ReadonlyMap<string, ReadonlyMap<Metric, Reason>>): void {
+    unreadable(missing: ReadonlyMap<string, ReadonlyMap<string, Reason>>): void {
       const counts = new Map<Reason, number>();
       for (const byMetric of missing.values()) {
         for (const reason of byMetric.values()) counts.set(reason, (counts.get(reason) ?? 0) + 1);

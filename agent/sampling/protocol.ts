@@ -16,6 +16,8 @@ export interface Settings {
   readonly processesMs: number;
   readonly reportMs: number;
   readonly sets: ReadSets;
+  /** Whether process lists are read at all. */
+  readonly processes: boolean;
   /** Part of one core. */
   readonly cpuBudgetRatio: number;
 }

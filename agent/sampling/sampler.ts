@@ -39,6 +39,7 @@ export interface SamplerState {
   readonly trouble: { readonly reason: string; readonly detail: string } | undefined;
   /** What the last batch said of sampling itself. */
   readonly batch: Figures | undefined;
+  readonly dropped: Readonly<Record<string, number>>;
 }
 
 export interface Sampler extends DeviceFeed, AsyncDisposable {
@@ -97,7 +98,12 @@ export function createSampler(deps: SamplerDeps, options: SamplerOptions): Sampl
     latest,
     details: () => details,
     lastXid: (gpuUuid) => view.lastXid(gpuUuid),
-    state: () => ({ driver: view.driver(), trouble, batch: view.figures() }),
+    state: () => ({
+      driver: view.driver(),
+      trouble,
+      batch: view.figures(),
+      dropped: view.dropped(),
+    }),
     async [Symbol.asyncDispose]() {
       stopListening();
       closing.abort();

@@ -27,6 +27,8 @@ export function settingsOf(config: PoolConfig): Settings {
     sets: Object.fromEntries(
       Object.entries(setNames).map(([set, name]) => [set, on.has(name)]),
     ) as unknown as ReadSets,
+    // Without access to the host's processes a list of their pids is of no use.
+    processes: config.hostAccess !== "PodResourcesOnly",
     cpuBudgetRatio: config.overheadBudgetMillicores / 1000,
   };
 }

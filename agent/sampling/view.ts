@@ -6,7 +6,7 @@ import type { Clock } from "@axonize/core/runtime/clock";
 import type { Log } from "@axonize/core/runtime/log";
 import type { DriverInfo } from "../nvml/driver.ts";
 import type { NvmlEvent } from "../nvml/events.ts";
-import { groups, type Metric } from "../nvml/readings.ts";
+import { groups, localMetrics, type LocalMetric, type Metric } from "../nvml/readings.ts";
 import type { Gpu } from "../nvml/topology.ts";
 import type { DeviceEvent, DeviceFacts, Reporter, Sample } from "../report.ts";
 import { readBatch } from "./batch.ts";
@@ -38,6 +38,8 @@ export interface View {
   driver(): DriverInfo | undefined;
   /** What the last batch said of sampling itself. */
   figures(): Figures | undefined;
+  /** Since the start: rows and batches that found no room on their way from the sampling thread. */
+  dropped(): Readonly<Record<"batch_full" | "not_taken", number>>;
   lastXid(gpuUuid: string): number | undefined;
   opened(info: DriverInfo): void;
   enumerated(message: { atMs: number; gpus: readonly Gpu[]; changed: boolean }): void;
@@ -59,6 +61,7 @@ export function createView(deps: Deps, to: Target): View {
   let order: readonly Named[] = [];
   let figures: Figures | undefined;
   const xids = new Map<string, number>();
+  const dropped = { batch_full: 0, not_taken: 0 };
   const tell = (events: readonly DeviceEvent[]): void => {
     for (const event of events) {
       metrics.events.inc({ kind: event.kind });
@@ -69,6 +72,7 @@ export function createView(deps: Deps, to: Target): View {
   return {
     driver: () => driver,
     figures: () => figures,
+    dropped: () => ({ ...dropped }),
     lastXid: (gpuUuid) => xids.get(gpuUuid),
     opened(info) {
       driver = info;
@@ -89,6 +93,8 @@ export function createView(deps: Deps, to: Target): View {
     },
     took({ numbers, missing, ...rest }) {
       figures = rest;
+      dropped.batch_full += rest.droppedRows;
+      dropped.not_taken += rest.droppedBatches;
       metrics.observe(rest);
       for (const change of missing) {
         to.latest.miss(change);
@@ -161,9 +167,9 @@ function eventsOf(
 }
 
 function valuesOf(
-  metrics: readonly Metric[],
+  metrics: readonly (Metric | LocalMetric)[],
   row: Float64Array,
-  each: (metric: Metric, value: number) => void,
+  each: (metric: Metric | LocalMetric, value: number) => void,
 ): Partial<Record<Metric, number>> | undefined {
   const values: Partial<Record<Metric, number>> = {};
   let any = false;
@@ -171,11 +177,17 @@ function valuesOf(
     const metric = metrics[at];
     const value = row[at];
     if (metric === undefined || value === undefined || Number.isNaN(value)) continue;
+    each(metric, value);
+    if (isLocal(metric)) continue;
     values[metric] = value;
     any = true;
-    each(metric, value);
   }
   return any ? values : undefined;
+}
+
+const local: ReadonlySet<string> = new Set(localMetrics);
+function isLocal(metric: Metric | LocalMetric): metric is LocalMetric {
+  return local.has(metric);
 }
 
 function factsOf(gpu: Gpu, driverVersion: string): DeviceFacts[] {

@@ -84,6 +84,7 @@ function collect(read: (commit: Committed) => void): Reading[] {
 function readingOf(device: string, group: Group, row: Row): Reading {
   const reading: Reading = { device, values: {}, missing: {} };
   for (const [at, metric] of groups[group].entries()) {
+    if (metric === "graphicsActivityRatio" || metric === "memoryReservedBytes") continue;
     const value = row.values[at] ?? Number.NaN;
     const reason = reasons[(row.reasons[at] ?? 0) - 1];
     if (!Number.isNaN(value)) reading.values[metric] = value;
