@@ -37,7 +37,7 @@ function settled<T extends object>(span: SpanImpl, result: T): T {
     ) as unknown as T;
   }
   // A generator's body has not run yet: it will, under the span. The wrapper is one of the same kind.
-  if (isGenerator(result)) return owned(span, result, undefined) as unknown as T;
+  if (isGenerator(result)) return owned(span, result) as unknown as T;
   span.end();
   return result;
 }

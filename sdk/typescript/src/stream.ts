@@ -12,6 +12,8 @@ interface Plan<T> {
   readonly span: SpanImpl;
   readonly onItem: ((item: T) => void) | undefined;
   readonly owns: boolean;
+  /** Called before an owned span ends. */
+  readonly onEnd?: (() => void) | undefined;
 }
 
 /** Ends spans of iterators that nobody holds any more. */
@@ -32,13 +34,17 @@ export function isGenerator(value: unknown): value is AsyncGenerator | Generator
   );
 }
 
-/** `source` with a span that lasts as long as it does. `onItem` is called for each item. */
+/**
+ * `source` with a span that lasts as long as it does. `onItem` is called for each item, `onEnd` before
+ * the span ends; neither throws.
+ */
 export function owned<T>(
   span: SpanImpl,
   source: AsyncIterable<T> | Iterable<T>,
-  onItem: ((item: T) => void) | undefined,
+  onItem?: (item: T) => void,
+  onEnd?: () => void,
 ): AsyncIterableIterator<T> | IterableIterator<T> {
-  const iterator = wrap({ span, onItem, owns: true }, source);
+  const iterator = wrap({ span, onItem, owns: true, onEnd }, source);
   dropped.register(iterator, span);
   return iterator;
 }
@@ -86,7 +92,7 @@ function wrapSync<T>(plan: Plan<T>, source: Iterable<T>): IterableIterator<T> {
       settle(plan, result);
       return result;
     } catch (error) {
-      if (plan.owns) span.fail(error);
+      fail(plan, error);
       throw error;
     }
   };
@@ -117,7 +123,7 @@ function wrapAsync<T>(plan: Plan<T>, source: AsyncIterable<T>): AsyncIterableIte
       settle(plan, result);
       return result;
     } catch (error) {
-      if (plan.owns) span.fail(error);
+      fail(plan, error);
       throw error;
     }
   };
@@ -139,5 +145,14 @@ function wrapAsync<T>(plan: Plan<T>, source: AsyncIterable<T>): AsyncIterableIte
 
 function settle<T>(plan: Plan<T>, result: IteratorResult<T>): void {
   if (result.done !== true) plan.onItem?.(result.value);
-  else if (plan.owns) plan.span.end();
+  else if (plan.owns) {
+    plan.onEnd?.();
+    plan.span.end();
+  }
+}
+
+function fail<T>(plan: Plan<T>, error: unknown): void {
+  if (!plan.owns) return;
+  plan.onEnd?.();
+  plan.span.fail(error);
 }
