@@ -24,6 +24,7 @@ import { createPointsDecoder } from "./points/decoder.ts";
 import { createDoor } from "./receive/door.ts";
 import { createGrpcReceiver } from "./receive/grpc.ts";
 import { createHttpReceiver } from "./receive/http.ts";
+import { createPeerOf, type FindPeer } from "./receive/peers.ts";
 import { createUsageDerivation } from "./usage/derive.ts";
 import { createTally, startHeartbeat } from "./usage/heartbeat.ts";
 import { createIntake } from "./usage/intake.ts";
@@ -44,6 +45,8 @@ export interface IngestDeps {
   clock: Clock;
   log: Log;
   registry: Registry;
+  /** Finds the process behind a loopback connection, where somebody can. */
+  findPeer?: FindPeer | undefined;
 }
 
 export interface Ingest extends AsyncDisposable {
@@ -94,14 +97,15 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
     shareBytes: bytes * tenantShareRatio,
   });
   const { keylessLoopback } = config;
+  const peerOf = createPeerOf(deps, deps.findPeer);
   const agents = createAgents({ ...deps, insert }, config);
   const grpc = await createGrpcReceiver(
-    { ...deps, door, agents },
+    { ...deps, door, agents, peerOf },
     { listen: config.grpcListen, keylessLoopback },
   );
   started.defer(async () => await grpc.stop());
   const http = await createHttpReceiver(
-    { ...deps, door },
+    { ...deps, door, peerOf },
     { listen: config.httpListen, keylessLoopback },
   );
   started.defer(async () => await http.stop());

@@ -135,6 +135,7 @@ function decode(deps: Deps, submission: Submission): Decoded | { ok: false; reas
     payloadRetentionClass: Math.min(tenant.retentionClass, payloadRetentionDays),
     receivedMs,
     attributor: deps.attributor,
+    peer: sender.peer,
   };
   return encoding === "protobuf"
     ? deps.traces.decodeProtobuf(body, context)

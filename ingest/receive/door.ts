@@ -10,6 +10,7 @@ import {
   type Grant,
   type TenantAccess,
 } from "@axonize/core/runtime/access";
+import type { Peer } from "../decode/devices.ts";
 import type { IngestMetrics } from "../metrics.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Tally } from "../usage/heartbeat.ts";
@@ -36,6 +37,8 @@ export interface Visit {
   tenantHint: string | undefined;
   /** A loopback peer that may come without a key. */
   peerLoopback: boolean;
+  /** The process that sends, where the kernel tells. */
+  peer: Peer | undefined;
   /** Length of the body as declared. */
   length: number | undefined;
 }
@@ -60,6 +63,7 @@ export interface Sender {
   grant: Grant;
   /** Undefined for the admin key that acts for no tenant: GPU metrics only. */
   tenant: TenantAccess | undefined;
+  peer: Peer | undefined;
 }
 
 export function createDoor(deps: {
@@ -190,7 +194,8 @@ function authenticate(access: Access, visit: Visit): ({ kind: "sender" } & Sende
   });
   if (isRefusal(grant)) return refused(grant.code, grant.message);
   if (grant.tenant === undefined) {
-    if (visit.signal === "metrics") return { kind: "sender", grant, tenant: undefined };
+    if (visit.signal === "metrics")
+      return { kind: "sender", grant, tenant: undefined, peer: visit.peer };
     return refused(
       "forbidden",
       "The admin key has no tenant: name one in `x-axonize-tenant`, or send with a tenant's key.",
@@ -199,7 +204,7 @@ function authenticate(access: Access, visit: Visit): ({ kind: "sender" } & Sende
   if (!grant.scopes.has("Ingest")) {
     return refused("forbidden", "This key may not send telemetry: it lacks the scope Ingest.");
   }
-  return { kind: "sender", grant, tenant: grant.tenant };
+  return { kind: "sender", grant, tenant: grant.tenant, peer: visit.peer };
 }
 
 /** The credential of a request, from `authorization: Bearer …` or `x-axonize-key`. */

@@ -25,6 +25,7 @@ import { createSessions } from "./grpc-sessions.ts";
 import { connectionLimit, listenOn } from "./listen.ts";
 import { logsRefusal, refused, type Outcome, type Signal } from "./outcome.ts";
 import { sniffProtocol } from "./sniff.ts";
+import type { PeerOf } from "./peers.ts";
 import type { Receiver, ReceiverOptions } from "./receiver.ts";
 
 const methods: Readonly<Record<string, Signal | "logs">> = {
@@ -35,6 +36,7 @@ const methods: Readonly<Record<string, Signal | "logs">> = {
 
 export interface GrpcDeps {
   door: Door;
+  peerOf: PeerOf;
   /** Serves an agent's stream to its end. */
   agents: { serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> };
   clock: Clock;
@@ -148,6 +150,7 @@ async function serve(
     tenantHint: text(headers["x-axonize-tenant"]),
     peerLoopback:
       options.keylessLoopback && isLoopbackAddress(stream.session?.socket.remoteAddress),
+    peer: await deps.peerOf(stream.session?.socket),
     length: undefined,
   });
   if (ticket.kind === "refused") {

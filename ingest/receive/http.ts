@@ -25,10 +25,12 @@ import {
   type Refused,
   type Signal,
 } from "./outcome.ts";
+import type { PeerOf } from "./peers.ts";
 import type { Receiver, ReceiverOptions } from "./receiver.ts";
 
 interface HttpDeps {
   door: Door;
+  peerOf: PeerOf;
   clock: Clock;
   log: Log;
   metrics: IngestMetrics;
@@ -131,6 +133,7 @@ async function serve(deps: HttpDeps, options: ReceiverOptions, exchange: Exchang
       options.keylessLoopback &&
       isLoopbackAddress(request.socket.remoteAddress) &&
       !isForeignOrigin(request),
+    peer: await deps.peerOf(request.socket),
     length: contentLength(request),
   });
   if (ticket.kind === "refused") {
