@@ -24,7 +24,7 @@ import { createPointsDecoder } from "./points/decoder.ts";
 import { createDoor } from "./receive/door.ts";
 import { createGrpcReceiver } from "./receive/grpc.ts";
 import { createHttpReceiver } from "./receive/http.ts";
-import { createPeerOf, type FindPeer } from "./receive/peers.ts";
+import { createPeers, type FindPeer } from "./receive/peers.ts";
 import { createUsageDerivation } from "./usage/derive.ts";
 import { createTally, startHeartbeat } from "./usage/heartbeat.ts";
 import { createIntake } from "./usage/intake.ts";
@@ -97,15 +97,15 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
     shareBytes: bytes * tenantShareRatio,
   });
   const { keylessLoopback } = config;
-  const peerOf = createPeerOf(deps, deps.findPeer);
+  const peers = createPeers(deps, deps.findPeer);
   const agents = createAgents({ ...deps, insert }, config);
   const grpc = await createGrpcReceiver(
-    { ...deps, door, agents, peerOf },
+    { ...deps, door, agents, peers },
     { listen: config.grpcListen, keylessLoopback },
   );
   started.defer(async () => await grpc.stop());
   const http = await createHttpReceiver(
-    { ...deps, door, peerOf },
+    { ...deps, door, peers },
     { listen: config.httpListen, keylessLoopback },
   );
   started.defer(async () => await http.stop());

@@ -53,8 +53,6 @@ export const bodyMs = 60_000;
 export const idleConnectionMs = 300_000;
 /** Idle gRPC connections are asked for a sign of life this often, and have as long to give it. */
 export const pingMs = 60_000;
-/** Finding the process behind a loopback connection: some 20 ms over 1,000 processes, once a connection. */
-export const peerMs = 500;
 /** How often connections are looked over for the two bounds above. */
 export const sweepMs = 5_000;
 /** HTTP keep-alive: longer than the 60 s of common load balancers. */

@@ -25,7 +25,7 @@ import { createSessions } from "./grpc-sessions.ts";
 import { connectionLimit, listenOn } from "./listen.ts";
 import { logsRefusal, refused, type Outcome, type Signal } from "./outcome.ts";
 import { sniffProtocol } from "./sniff.ts";
-import type { PeerOf } from "./peers.ts";
+import type { Peers } from "./peers.ts";
 import type { Receiver, ReceiverOptions } from "./receiver.ts";
 
 const methods: Readonly<Record<string, Signal | "logs">> = {
@@ -36,7 +36,7 @@ const methods: Readonly<Record<string, Signal | "logs">> = {
 
 export interface GrpcDeps {
   door: Door;
-  peerOf: PeerOf;
+  peers: Peers;
   /** Serves an agent's stream to its end. */
   agents: { serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> };
   clock: Clock;
@@ -150,7 +150,7 @@ async function serve(
     tenantHint: text(headers["x-axonize-tenant"]),
     peerLoopback:
       options.keylessLoopback && isLoopbackAddress(stream.session?.socket.remoteAddress),
-    peer: await deps.peerOf(stream.session?.socket),
+    peer: await deps.peers.of(stream.session?.socket),
     length: undefined,
   });
   if (ticket.kind === "refused") {

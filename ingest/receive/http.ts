@@ -25,12 +25,12 @@ import {
   type Refused,
   type Signal,
 } from "./outcome.ts";
-import type { PeerOf } from "./peers.ts";
+import type { Peers } from "./peers.ts";
 import type { Receiver, ReceiverOptions } from "./receiver.ts";
 
 interface HttpDeps {
   door: Door;
-  peerOf: PeerOf;
+  peers: Peers;
   clock: Clock;
   log: Log;
   metrics: IngestMetrics;
@@ -133,7 +133,7 @@ async function serve(deps: HttpDeps, options: ReceiverOptions, exchange: Exchang
       options.keylessLoopback &&
       isLoopbackAddress(request.socket.remoteAddress) &&
       !isForeignOrigin(request),
-    peer: await deps.peerOf(request.socket),
+    peer: await deps.peers.of(request.socket),
     length: contentLength(request),
   });
   if (ticket.kind === "refused") {
