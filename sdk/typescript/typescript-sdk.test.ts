@@ -38,7 +38,7 @@ interface Runtime {
 const nodes = findNodes();
 
 before(async () => {
-  const built = await run(process.execPath, ["scripts/build.ts"]);
+  const built = await run(process.execPath, ["scripts/build.ts", "--if-stale"]);
   assert.equal(built.code, 0, built.output);
   const compiled = await run(process.execPath, [tsc, "-p", "tests", "--outDir", suites]);
   assert.equal(compiled.code, 0, compiled.output);

@@ -2,18 +2,42 @@
  * Builds the package into dist/: two runs of tsc (modules and CommonJS) and one step of our own, which
  * puts what `worker.ts` needs into one text, so that the exporter's thread can be started without a file.
  *
+ * `build.ts [folder]` builds, `build.ts --if-stale` only where a source is newer than dist/.
+ *
  * The text is a bundle in the plainest sense: each CommonJS file in a function, and a `require` that
  * knows them. No bundler is needed for sixteen files without dependencies.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 
 const here = join(import.meta.dirname, "..");
 const project = join(here, "tsconfig.build.json");
 const tsc = join(here, "../../node_modules/.bin/tsc");
 
-build(process.argv[2] ?? join(here, "dist"));
+const [flag = ""] = process.argv.slice(2);
+if (flag !== "--if-stale" || isStale(join(here, "dist"))) {
+  build(flag.startsWith("--") || flag === "" ? join(here, "dist") : flag);
+}
+
+/** Whether a source is newer than what was built of it. */
+function isStale(target: string): boolean {
+  const built = join(target, "cjs/package.json");
+  if (!existsSync(built)) return true;
+  const { mtimeMs } = statSync(built);
+  return globSync("{src/**/*.ts,scripts/*.ts,*.json}", { cwd: here }).some(
+    (file) => statSync(join(here, file)).mtimeMs > mtimeMs,
+  );
+}
 
 /** Builds beside the target and moves it there at the end: nobody meets half a build. */
 function build(target: string): void {

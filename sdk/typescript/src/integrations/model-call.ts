@@ -8,15 +8,6 @@ import { inject } from "../propagate.ts";
 import type { AttributeValue } from "../types.ts";
 import { SpanKind } from "../types.ts";
 
-export interface ClientOptions {
-  /** Record prompts and answers (`gen_ai.input.messages`, `gen_ai.output.messages`); default false. */
-  readonly captureContent?: boolean | undefined;
-  /** Send `traceparent` with each request; default true. */
-  readonly propagate?: boolean | undefined;
-  /** Value of `gen_ai.provider.name`, for servers that only speak this client's protocol. */
-  readonly provider?: string | undefined;
-}
-
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** Something of unknown shape, read as an object; an empty one where it is none. */

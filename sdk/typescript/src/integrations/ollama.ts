@@ -7,6 +7,7 @@
  * The server's own times come with its last part: prefill, decode, and how long it loaded the model.
  */
 import type { LlmSpanImpl } from "../llm-span.ts";
+import type { ClientOptions } from "./client-options.ts";
 import { shared } from "../shared.ts";
 import { owned } from "../stream.ts";
 import {
@@ -16,7 +17,6 @@ import {
   startCall,
   textIn,
   wrapMethod,
-  type ClientOptions,
   type Fields,
 } from "./model-call.ts";
 

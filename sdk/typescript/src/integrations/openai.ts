@@ -7,6 +7,7 @@
  * Also for every server that speaks OpenAI's protocol (vLLM, SGLang, llama.cpp): say which by `provider`.
  */
 import type { LlmSpanImpl } from "../llm-span.ts";
+import type { ClientOptions } from "./client-options.ts";
 import { shared } from "../shared.ts";
 import { owned } from "../stream.ts";
 import {
@@ -17,7 +18,6 @@ import {
   textIn,
   withTraceHeaders,
   wrapMethod,
-  type ClientOptions,
   type Fields,
 } from "./model-call.ts";
 
