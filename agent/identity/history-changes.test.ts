@@ -81,6 +81,22 @@ test("a set, and what a container's processes mean, change from then on only", (
   }
 });
 
+test("a container's binding goes on when its processes are seen, and not when it starts again", () => {
+  const history = new IdentityHistory();
+  const owner = { namespace: "ml", pod: "llm", container: "main" };
+  const of = (containerId: string | undefined, uuids: string[]): Observation => ({
+    type: "ordinals",
+    bindings: [binding(7, uuids, { process: undefined, owner, containerId })],
+  });
+  history.observe(1000, devicesOf(["GPU-1"]));
+  history.observe(2000, of(undefined, []));
+  history.observe(3000, of("c1", ["GPU-1"]));
+  assert.equal(history.ordinals.allAt(2500)[0]?.value.containerId, "c1");
+  history.observe(4000, of("c2", ["GPU-1"]));
+  const containers = [2500, 4500].map((ms) => history.ordinals.allAt(ms)[0]?.value.containerId);
+  assert.deepEqual(containers, ["c1", "c2"]);
+});
+
 test("a binding ends with its device's epoch and with its process", () => {
   const history = new IdentityHistory();
   history.observe(1000, devicesOf(["GPU-1"]));

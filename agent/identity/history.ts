@@ -11,6 +11,7 @@ import {
   bindingKey,
   claimOf,
   isHeldBy,
+  isOtherMeaning,
   isSamePlace,
   isSameResource,
   resourceIdOf,
@@ -382,13 +383,6 @@ export class IdentityHistory {
   #recorderOf<L extends Layer>(layer: L): (interval: Interval<Layers[L]>) => void {
     return (interval) => void this.#changes.push(changeOf(layer, interval));
   }
-}
-
-function isOtherMeaning(before: OrdinalBinding, now: OrdinalBinding): boolean {
-  if (before.process && before.ordinal !== undefined) return false;
-  const wasSure = before.resourceUuids.length > 0;
-  const uuidsOf = (binding: OrdinalBinding): string => binding.resourceUuids.toSorted().join();
-  return wasSure && uuidsOf(before) !== uuidsOf(now);
 }
 
 function changeOf<L extends Layer>(layer: L, interval: Interval<Layers[L]>): Change {

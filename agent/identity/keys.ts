@@ -10,6 +10,7 @@ import type {
   ObservedBinding,
   ObservedDevice,
   ObservedUsage,
+  OrdinalBinding,
   Placement,
 } from "./records.ts";
 
@@ -63,12 +64,25 @@ export function usageKey(usage: ObservedUsage): string {
   return `${usage.bootId} ${usage.pid} ${usage.startTime} ${usage.resourceUuid}`;
 }
 
-/** A process is its own; a container goes by its id, before it is known by its names. */
-export function bindingKey({ process, owner, containerId, ordinal }: ObservedBinding): string {
+/** A process is its own; a container goes by its names, which outlive a look at its processes. */
+export function bindingKey(binding: ObservedBinding): string {
+  const { process, owner, containerId, podUid, ordinal } = binding;
   const whose = process
     ? `${process.bootId} ${process.pid} ${process.startTime}`
-    : (containerId ?? (owner ? claimOf(owner) : "-"));
+    : owner
+      ? claimOf(owner)
+      : (containerId ?? podUid ?? "-");
   return `${whose} ${ordinal ?? "*"}`;
+}
+
+/** Whether a binding says something else from now on, and not only more of what held all along. */
+export function isOtherMeaning(before: OrdinalBinding, now: OrdinalBinding): boolean {
+  if (before.process && before.ordinal !== undefined) return false;
+  // The container was started again.
+  if (before.containerId && now.containerId && before.containerId !== now.containerId) return true;
+  const wasSure = before.resourceUuids.length > 0;
+  const uuidsOf = (binding: OrdinalBinding): string => binding.resourceUuids.toSorted().join();
+  return wasSure && uuidsOf(before) !== uuidsOf(now);
 }
 
 export function isHeldBy(allocation: Allocation, name: ContainerName): boolean {
