@@ -92,9 +92,10 @@ export function createRounds(deps: RoundsDeps, options: RoundsOptions): Rounds {
       settle();
     },
     onProcesses: async ({ list }) => {
-      if (deps.reporter.config().hostAccess === "PodResourcesOnly") return;
-      await evidence.observe(list);
-      known.missing = list.missing;
+      // A pool that leaves hosts alone: what was known of processes is given up.
+      const mayLook = deps.reporter.config().hostAccess !== "PodResourcesOnly";
+      await evidence.observe(mayLook ? list : noProcesses);
+      known.missing = mayLook ? list.missing : noProcesses.missing;
       deps.metrics.stuckReads.set(deps.proc.stuckCount);
       observers.energy();
       const learned = learnedUids(openAllocations(history), runnersOf(evidence));
@@ -103,7 +104,7 @@ export function createRounds(deps: RoundsDeps, options: RoundsOptions): Rounds {
         allocationsAgain();
       }
       const joined = settle();
-      if (joined) deps.health.observe(clock.monotonic(), joined.inUse);
+      if (joined && mayLook) deps.health.observe(clock.monotonic(), joined.inUse);
     },
     onKubelet: (word, isThere) => {
       const counts = kubelet.hear(word, isThere);
@@ -238,6 +239,7 @@ function runnersOf(evidence: Evidence): Runner[] {
   );
 }
 
+const noProcesses: ProcessesSeen["list"] = { rows: [], missing: new Map(), truncatedCount: 0 };
 const emptyList: Observation = { type: "allocations", podCount: 0, allocations: [] };
 
 function openAllocations(history: IdentityHistory): Allocation[] {
