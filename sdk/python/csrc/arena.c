@@ -37,12 +37,11 @@ static const uint8_t *read_size(const uint8_t *at, uint32_t *size) {
   return at;
 }
 
-static uint64_t key_bit(const char *key, uint32_t size) {
+static inline uint64_t key_bit(const char *key, uint32_t size) {
   uint32_t hash = size;
   if (size) {
-    hash = hash * 31 + (uint8_t)key[0];
-    hash = hash * 31 + (uint8_t)key[size / 2];
-    hash = hash * 31 + (uint8_t)key[size - 1];
+    hash += (uint32_t)(uint8_t)key[0] << 8 | (uint32_t)(uint8_t)key[size / 2] << 16 |
+            (uint32_t)(uint8_t)key[size - 1] << 24;
   }
   return (uint64_t)1 << (hash * 0x9e3779b1u >> 26);
 }
@@ -117,8 +116,26 @@ static uint8_t *begin(ax_arena *arena, const char *key, uint32_t key_size, uint3
 }
 
 /* Begins an attribute whose AnyValue has `value_size` bytes; returns where the AnyValue goes. */
-static uint8_t *begin_value(ax_arena *arena, const char *key, uint32_t key_size,
-                            uint32_t value_size) {
+static inline uint8_t *begin_value(ax_arena *arena, const char *key, uint32_t key_size,
+                                   uint32_t value_size) {
+  uint64_t bit = key_bit(key, key_size);
+  uint32_t small = 6 + key_size + value_size;
+  /* The usual attribute: a new key, lengths of one byte each, and room for it. */
+  if (key_size < 64 && value_size < 58 && !(arena->seen & bit) &&
+      arena->attributes < AX_ATTRIBUTES_MAX && arena->used + small <= arena->capacity) {
+    uint8_t *out = arena->data + arena->used;
+    arena->used += small;
+    arena->attributes++;
+    arena->seen |= bit;
+    out[0] = TAG_ATTRIBUTE;
+    out[1] = (uint8_t)(small - 2);
+    out[2] = 0x0a;
+    out[3] = (uint8_t)key_size;
+    memcpy(out + 4, key, key_size);
+    out[4 + key_size] = 0x12;
+    out[5 + key_size] = (uint8_t)value_size;
+    return out + 6 + key_size;
+  }
   uint32_t pair = ax_field_size(key_size) + ax_field_size(value_size);
   uint8_t *out = begin(arena, key, key_size, pair);
   if (!out) return NULL;
@@ -159,24 +176,29 @@ int ax_arena_set_text(ax_arena *arena, const char *key, uint32_t key_size, const
 }
 
 int ax_arena_set_int(ax_arena *arena, const char *key, uint32_t key_size, int64_t value) {
-  uint8_t bytes[11];
-  bytes[0] = 0x18;
-  uint8_t *end = ax_put_varint(bytes + 1, (uint64_t)value);
-  return ax_arena_set(arena, key, key_size, bytes, (uint32_t)(end - bytes));
+  uint8_t *out = begin_value(arena, key, key_size, 1 + ax_varint_size((uint64_t)value));
+  if (!out) return 0;
+  *out++ = 0x18;
+  ax_put_varint(out, (uint64_t)value);
+  return 1;
 }
 
 int ax_arena_set_double(ax_arena *arena, const char *key, uint32_t key_size, double value) {
-  uint8_t bytes[9];
+  uint8_t *out = begin_value(arena, key, key_size, 9);
+  if (!out) return 0;
   uint64_t bits;
   memcpy(&bits, &value, 8);
-  bytes[0] = 0x21;
-  ax_put_fixed64(bytes + 1, bits);
-  return ax_arena_set(arena, key, key_size, bytes, 9);
+  *out++ = 0x21;
+  ax_put_fixed64(out, bits);
+  return 1;
 }
 
 int ax_arena_set_bool(ax_arena *arena, const char *key, uint32_t key_size, int value) {
-  uint8_t bytes[2] = {0x10, value ? 1 : 0};
-  return ax_arena_set(arena, key, key_size, bytes, 2);
+  uint8_t *out = begin_value(arena, key, key_size, 2);
+  if (!out) return 0;
+  out[0] = 0x10;
+  out[1] = value ? 1 : 0;
+  return 1;
 }
 
 int ax_arena_event(ax_arena *arena, const uint8_t *event, uint32_t size) {

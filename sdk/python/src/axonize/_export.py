@@ -37,7 +37,7 @@ class Client(Protocol):
     """What sends: GrpcClient or HttpClient."""
 
     def send(
-        self, body: bytes, headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
+        self, body: list[bytes], headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
         metrics: bool = False,
     ) -> Outcome: ...  # fmt: skip
     def close(self) -> None: ...
@@ -66,7 +66,7 @@ class Exporter:
         self._told_losses = 0
         self._dropped_before = core.stats()["dropped"]
         self._tell_losses = True
-        self._batch: tuple[bytes, int, float] | None = None
+        self._batch: tuple[list[bytes], int, float] | None = None
         self._failures = 0
         self._not_before = 0.0
         self._last = monotonic()
@@ -183,9 +183,14 @@ class Exporter:
 
     def _send_all(self, flushing: bool, deadline: float) -> bool:
         self._last = monotonic()
+        first = True
         while True:
             if self._batch is None:
-                self._batch = self._next_batch()
+                pending = self._core.stats()["pending"]
+                # The rest waits for company: a request costs as much as hundreds of spans.
+                if flushing or first or pending >= self._config.batch_size:
+                    self._batch = self._next_batch()
+                first = False
                 if self._batch is None:
                     if self.sent:
                         self._report_losses(deadline)
@@ -201,7 +206,7 @@ class Exporter:
             if not outcome.ok:
                 return False
 
-    def _next_batch(self) -> tuple[bytes, int, float] | None:
+    def _next_batch(self) -> tuple[list[bytes], int, float] | None:
         if self._closed:
             return None
         spans, count, marks = self._core.drain(self._config.batch_size, REQUEST_BYTES_MAX)
@@ -234,7 +239,7 @@ class Exporter:
             return
         told = dropped + self.lost
         body = encode_losses(self._resource, self._began_ns, time_ns(), self.sent, dropped, self.lost)
-        outcome = self._client.send(body, self._headers, deadline, metrics=True)
+        outcome = self._client.send([body], self._headers, deadline, metrics=True)
         if outcome.ok:
             self._told_losses = told
         # A server without metrics stays without them.

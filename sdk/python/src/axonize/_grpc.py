@@ -26,6 +26,7 @@ _CODES = {
     9: "FAILED_PRECONDITION", 10: "ABORTED", 11: "OUT_OF_RANGE", 12: "UNIMPLEMENTED",
     13: "INTERNAL", 14: "UNAVAILABLE", 15: "DATA_LOSS", 16: "UNAUTHENTICATED",
 }  # fmt: skip
+_FRESH_S = 0.5
 _CODE_TEXTS = frozenset(str(code) for code in _CODES)
 # OTLP: these may be tried again. RESOURCE_EXHAUSTED strictly only with RetryInfo; our own backoff
 # makes trying it without harmless, and losing the batch is worse.
@@ -41,9 +42,10 @@ class GrpcClient:
         self._wire: Wire | None = None
         self._h2 = _h2.Connection()
         self._path = PATH
+        self._used = 0.0
 
     def send(
-        self, body: bytes, headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
+        self, body: list[bytes], headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
         metrics: bool = False,
     ) -> Outcome:  # fmt: skip
         """Sends one ExportTraceServiceRequest, or one of metrics. Never raises."""
@@ -53,8 +55,8 @@ class GrpcClient:
             import zlib
 
             packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-            body, flag = packer.compress(body) + packer.flush(), b"\x01"
-        message = flag + len(body).to_bytes(4, "big") + body
+            body, flag = [*map(packer.compress, body), packer.flush()], b"\x01"
+        message = [flag + sum(map(len, body)).to_bytes(4, "big"), *body]
         fresh = not self._alive()
         outcome = self._attempt(message, headers(), deadline)
         if not fresh and outcome.cause in ("connection", "refused", "protocol"):
@@ -66,6 +68,9 @@ class GrpcClient:
         """Whether the kept connection is still of use; takes in what arrived while it was idle."""
         if self._wire is None:
             return False
+        if self._h2.usable and monotonic() - self._used < _FRESH_S:
+            # It worked a moment ago; if it died since, the second attempt will tell.
+            return True
         try:
             while self._h2.usable:
                 data = self._wire.receive_waiting()
@@ -81,7 +86,7 @@ class GrpcClient:
         self.close()
         return False
 
-    def _attempt(self, message: bytes, headers: tuple[tuple[str, str], ...], deadline: float) -> Outcome:
+    def _attempt(self, message: list[bytes], headers: tuple[tuple[str, str], ...], deadline: float) -> Outcome:
         try:
             return self._call(message, headers, deadline)
         except WireError as error:
@@ -97,14 +102,15 @@ class GrpcClient:
                 message=f"{self._config.endpoint.authority} does not speak gRPC: {error}",
             )  # fmt: skip
 
-    def _call(self, message: bytes, headers: tuple[tuple[str, str], ...], deadline: float) -> Outcome:
+    def _call(self, message: list[bytes], headers: tuple[tuple[str, str], ...], deadline: float) -> Outcome:
         if self._wire is None:
             self._h2 = _h2.Connection()
             self._wire = Wire(self._config, deadline)
         wire, h2 = self._wire, self._h2
         wire.deadline = deadline
         endpoint = self._config.endpoint
-        timeout_ms = max(1, int((deadline - monotonic()) * 1000))
+        # In whole seconds, rounded up: the header block is then the same again and again.
+        timeout_s = max(1, min(int(deadline - monotonic() + 1), 99_999_999))
         request = [
             (":method", "POST"),
             (":scheme", "https" if endpoint.tls else "http"),
@@ -113,22 +119,21 @@ class GrpcClient:
             ("te", "trailers"),
             ("content-type", "application/grpc"),
             ("user-agent", self._user_agent),
-            ("grpc-timeout", f"{min(timeout_ms, 99_999_999)}m"),
+            ("grpc-timeout", f"{timeout_s}S"),
         ]
         if self._config.compress:
             request.append(("grpc-encoding", "gzip"))
         response = h2.request([*request, *headers], message, SECRET)
         while True:
             if h2.outgoing:
-                data = bytes(h2.outgoing)
-                h2.outgoing.clear()
-                wire.send(data)
+                wire.send(h2.take())
             if response.done:
                 break
             data = wire.receive()
             if not data:
                 raise WireError("connection", "the server closed the connection")
             h2.feed(data)
+        self._used = monotonic()
         if not h2.usable:
             self.close()
         return self._outcome(response)

@@ -16,6 +16,9 @@ FRAME_BYTES_MAX = 16384
 """We announce no larger frames than the protocol's minimum."""
 BODY_BYTES_MAX = 1 << 20
 """Answers are a few bytes; a peer that sends a mebibyte speaks something else."""
+ANSWERS_MAX = 65536
+"""Acknowledgements of 13 to 17 bytes that wait while a peer does not read: 6 MB with their objects."""
+_KNOWN_BLOCKS_MAX, _KNOWN_BLOCK_BYTES_MAX = 16, 1024
 _WINDOW_MAX = (1 << 31) - 1
 
 _DATA, _HEADERS, _RST, _SETTINGS, _PUSH, _PING, _GOAWAY, _WINDOW, _CONTINUATION = (
@@ -55,13 +58,16 @@ class Connection:
 
     def __init__(self) -> None:
         settings = struct.pack(">HIHIHI", 1, 0, 2, 0, 6, _hpack.HEADERS_BYTES_MAX)
-        self.outgoing = bytearray(PREFACE + _frame(_SETTINGS, 0, 0, settings))
+        self.outgoing: list[bytes | memoryview] = [PREFACE + _frame(_SETTINGS, 0, 0, settings)]
         self.usable = True
         self._incoming = bytearray()
         self._next_stream = 1
         self._stream = 0
         self._response = Response()
-        self._pending = memoryview(b"")
+        self._pending: list[memoryview] = []
+        self._answers = 0
+        self._sent_block: tuple[list[tuple[str, str]], bytes] = ([], b"")
+        self._known_blocks: dict[bytes, list[tuple[str, str]]] = {}
         self._window = 65535
         self._stream_window = 0
         self._initial_window = 65535
@@ -70,7 +76,13 @@ class Connection:
         self._block_ends_stream = False
         self._got_settings = False
 
-    def request(self, headers: list[tuple[str, str]], body: bytes, secret: frozenset[str]) -> Response:
+    def take(self) -> list[bytes | memoryview]:
+        """What is to be sent now."""
+        taken, self.outgoing = self.outgoing, []
+        self._answers = 0
+        return taken
+
+    def request(self, headers: list[tuple[str, str]], body: list[bytes], secret: frozenset[str]) -> Response:
         """Begins a request; the answer fills while `feed` is called."""
         self._stream = self._next_stream
         self._next_stream += 2
@@ -78,13 +90,15 @@ class Connection:
             self.usable = False
         self._stream_window = self._initial_window
         self._response = Response()
-        self._pending = memoryview(body)
-        block = _hpack.encode(headers, secret)
+        self._pending = [memoryview(part) for part in body if part]
+        if self._sent_block[0] != headers:
+            self._sent_block = (headers, _hpack.encode(headers, secret))
+        block = self._sent_block[1]
         first, rest = block[:FRAME_BYTES_MAX], block[FRAME_BYTES_MAX:]
-        self.outgoing += _frame(_HEADERS, 0 if rest else _END_HEADERS, self._stream, first)
+        self.outgoing.append(_frame(_HEADERS, 0 if rest else _END_HEADERS, self._stream, first))
         while rest:
             part, rest = rest[:FRAME_BYTES_MAX], rest[FRAME_BYTES_MAX:]
-            self.outgoing += _frame(_CONTINUATION, 0 if rest else _END_HEADERS, self._stream, part)
+            self.outgoing.append(_frame(_CONTINUATION, 0 if rest else _END_HEADERS, self._stream, part))
         self._send_data()
         return self._response
 
@@ -137,9 +151,10 @@ class Connection:
         # Unknown frames, PRIORITY among them, are ignored as the protocol demands.
 
     def _answer(self, frame: bytes) -> None:
-        if len(self.outgoing) > 1 << 20:
+        self._answers += 1
+        if self._answers > ANSWERS_MAX:
             raise ProtocolError("the peer floods us")
-        self.outgoing += frame
+        self.outgoing.append(frame)
 
     def _take_settings(self, flags: int, stream: int, payload: bytes) -> None:
         if stream or len(payload) % 6:
@@ -199,7 +214,7 @@ class Connection:
         if not flags & _END_HEADERS or self._block is None:
             return
         try:
-            pairs = _hpack.decode(bytes(self._block))
+            pairs = self._decode(bytes(self._block))
         except _hpack.HpackError as error:
             raise ProtocolError(str(error)) from error
         self._block = None
@@ -213,6 +228,15 @@ class Connection:
         else:
             response.trailers = pairs
         response.done = self._block_ends_stream
+
+    def _decode(self, block: bytes) -> list[tuple[str, str]]:
+        """Without a dynamic table the same block says the same each time, and servers repeat themselves."""
+        pairs = self._known_blocks.get(block)
+        if pairs is None:
+            pairs = _hpack.decode(block)
+            if len(block) <= _KNOWN_BLOCK_BYTES_MAX and len(self._known_blocks) < _KNOWN_BLOCKS_MAX:
+                self._known_blocks[block] = pairs
+        return pairs
 
     def _take_window(self, stream: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -239,20 +263,36 @@ class Connection:
 
     def _send_data(self) -> None:
         """Puts as much of the body out as both windows allow; the last frame ends the stream."""
-        while self._pending:
+        pending = self._pending
+        while pending:
             room = min(self._window, self._stream_window, self._frame_max)
             if room <= 0:
                 return
-            part, self._pending = self._pending[:room], self._pending[room:]
-            self._window -= len(part)
-            self._stream_window -= len(part)
-            self.outgoing += _frame(_DATA, 0 if self._pending else _END_STREAM, self._stream, part)
+            parts: list[memoryview] = []
+            size = 0
+            while pending and size < room:
+                part = pending[0][: room - size]
+                parts.append(part)
+                size += len(part)
+                if len(part) == len(pending[0]):
+                    del pending[0]
+                else:
+                    pending[0] = pending[0][len(part) :]
+            self._window -= size
+            self._stream_window -= size
+            self.outgoing.append(_head(size, _DATA, 0 if pending else _END_STREAM, self._stream))
+            self.outgoing += parts
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes | memoryview) -> bytes:
-    return b"".join(
-        (len(payload).to_bytes(3, "big"), bytes((kind, flags)), stream.to_bytes(4, "big"), payload)
-    )
+_pack_head = struct.Struct(">HBBBI").pack
+
+
+def _head(size: int, kind: int, flags: int, stream: int) -> bytes:
+    return _pack_head(size >> 8, size & 0xFF, kind, flags, stream)
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return _head(len(payload), kind, flags, stream) + payload
 
 
 def _unpadded(payload: bytes, flags: int) -> bytes:

@@ -30,7 +30,7 @@ class HttpClient:
         self._path = config.endpoint.path
 
     def send(
-        self, body: bytes, headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
+        self, body: list[bytes], headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
         metrics: bool = False,
     ) -> Outcome:  # fmt: skip
         """Sends one ExportTraceServiceRequest, or one of metrics. Never raises."""
@@ -41,7 +41,8 @@ class HttpClient:
             import zlib
 
             packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-            body, encoding = packer.compress(body) + packer.flush(), "content-encoding: gzip\r\n"
+            body = [*map(packer.compress, body), packer.flush()]
+            encoding = "content-encoding: gzip\r\n"
         fresh = self._wire is None
         outcome = self._attempt(body, encoding, headers(), deadline)
         if not fresh and outcome.cause == "connection":
@@ -50,7 +51,7 @@ class HttpClient:
         return outcome
 
     def _attempt(
-        self, body: bytes, encoding: str, headers: tuple[tuple[str, str], ...], deadline: float
+        self, body: list[bytes], encoding: str, headers: tuple[tuple[str, str], ...], deadline: float
     ) -> Outcome:
         try:
             return self._call(body, encoding, headers, deadline)
@@ -59,7 +60,7 @@ class HttpClient:
             return Outcome(False, retry=True, cause=error.cause, message=str(error))
 
     def _call(
-        self, body: bytes, encoding: str, headers: tuple[tuple[str, str], ...], deadline: float
+        self, body: list[bytes], encoding: str, headers: tuple[tuple[str, str], ...], deadline: float
     ) -> Outcome:
         if self._wire is None:
             self._wire = Wire(self._config, deadline)
@@ -70,9 +71,9 @@ class HttpClient:
         head = (
             f"POST {self._path} HTTP/1.1\r\nhost: {endpoint.authority}\r\n"
             f"user-agent: {self._user_agent}\r\ncontent-type: application/x-protobuf\r\n"
-            f"content-length: {len(body)}\r\n{encoding}{extra}\r\n"
+            f"content-length: {sum(map(len, body))}\r\n{encoding}{extra}\r\n"
         )
-        self._wire.send(head.encode("ascii") + body)
+        self._wire.send([head.encode("ascii"), *body])
         status, answer = self._read_head()
         while 100 <= status < 200:
             status, answer = self._read_head()

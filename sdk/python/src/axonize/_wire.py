@@ -14,6 +14,10 @@ from typing import Any
 from ._config import Config
 
 
+_PARTS_MAX = 64
+"""Buffers of one system call; the least that systems promise is 16, Linux takes 1024."""
+
+
 class WireError(Exception):
     """The connection failed. `cause` is a short fixed word for the one log line per cause."""
 
@@ -27,6 +31,8 @@ class Wire:
 
     def __init__(self, config: Config, deadline: float) -> None:
         self.deadline = deadline
+        self._armed = 0.0
+        self._plain = not config.endpoint.tls
         endpoint = config.endpoint
         try:
             # As bytes: a str would make the first call import the idna codec, which a fork in that
@@ -60,13 +66,26 @@ class Wire:
             raise WireError("timeout", "the server did not answer in time")
         return left
 
-    def send(self, data: bytes) -> None:
-        """Sends all of `data`, or raises WireError."""
-        view = memoryview(data)
+    def _arm(self) -> None:
+        """Tells the socket how long it may wait; spares the system call while that is nearly the same."""
+        left = self._left()
+        if not left <= self._armed <= left * 1.1:
+            self._socket.settimeout(left)
+            self._armed = left
+
+    def send(self, parts: list[bytes | memoryview]) -> None:
+        """Sends all of the parts, or raises WireError."""
+        gather = getattr(self._socket, "sendmsg", None) if self._plain else None
+        if gather is None:
+            parts = [b"".join(parts)]
         try:
-            while view:
-                self._socket.settimeout(self._left())
-                view = view[self._socket.send(view[:262144]) :]
+            while parts:
+                self._arm()
+                if gather is None:
+                    sent = self._socket.send(memoryview(parts[0])[:262144])
+                else:
+                    sent = gather(parts[:_PARTS_MAX])
+                parts = _after(parts, sent)
         except TimeoutError as error:
             raise WireError("timeout", "the server does not take data") from error
         except OSError as error:
@@ -75,7 +94,7 @@ class Wire:
     def receive(self) -> bytes:
         """Waits for some bytes; empty at the end of the stream."""
         try:
-            self._socket.settimeout(self._left())
+            self._arm()
             data: bytes = self._socket.recv(65536)
             return data
         except TimeoutError as error:
@@ -87,6 +106,7 @@ class Wire:
         """What has arrived without waiting: None for nothing, empty for the end of the stream."""
         try:
             self._socket.settimeout(0)
+            self._armed = 0.0
             data: bytes = self._socket.recv(65536)
             return data
         except OSError as error:
@@ -106,3 +126,13 @@ class Wire:
             os.close(self._socket.detach())
         except OSError:
             return
+
+
+def _after(parts: list[bytes | memoryview], sent: int) -> list[bytes | memoryview]:
+    """What is left of the parts once `sent` bytes are gone."""
+    for index, part in enumerate(parts):
+        if sent < len(part):
+            rest = memoryview(part)[sent:] if sent else part
+            return [rest, *parts[index + 1 :]]
+        sent -= len(part)
+    return []
