@@ -5,17 +5,22 @@
  * "Data" is the moment the answer's bytes are there, before JSON is parsed; "first frame" is the
  * first animation frame after the waterfall's rows exist and bars have been painted on its canvas. A
  * frame's work is what runs in it: event, arithmetic, painting calls.
+ *
+ * Live view: from the acknowledgement of a span by `npm start` to its row in the list of requests.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { hugeTraceId, startFixtureServer } from "../dashboard/web/testing/server.ts";
 import { buildWeb } from "../test/e2e/support/web-build.ts";
+import { npmStart } from "../test/e2e/support/npm-start.ts";
 import { openChromium } from "../test/e2e/support/web-chromium.ts";
 
 const rounds = 5;
-const bars = { first10kMs: 150, first100kMs: 400, frameP95Ms: 16 };
+const bars = { first10kMs: 150, first100kMs: 400, frameP95Ms: 16, liveMs: 2_000 };
+const liveSpans = 20;
 
 /** Marks when the trace's bytes are there, then waits for rows and a painted canvas. */
 const watch = `
@@ -47,6 +52,7 @@ const figures = {
   first10kMs: median(await firstFrames(browser, 10_000)),
   first100kMs: median(await firstFrames(browser, 100_000)),
   ...(await frames(browser)),
+  ...(await liveView(browser)),
 };
 await browser.close();
 
@@ -64,6 +70,12 @@ console.log(
 );
 console.log(
   `pan, all rows open, p95                     ${line(figures.panOpenP95Ms, bars.frameP95Ms)}`,
+);
+console.log(
+  `acknowledged span in the live list, median   ${line(figures.liveMedianMs, bars.liveMs)}`,
+);
+console.log(
+  `acknowledged span in the live list, slowest  ${line(figures.liveSlowestMs, bars.liveMs)}`,
 );
 const root = join(import.meta.dirname, "..");
 mkdirSync(join(root, "bench/results"), { recursive: true });
@@ -99,6 +111,55 @@ async function frames(
   const panOpenP95Ms = p95(await work(page, ["w", "d", "d", "a", "d", "s"]));
   await page.close();
   return { panP95Ms, zoomP95Ms, panOpenP95Ms };
+}
+
+/** Sends spans one by one to the real product and waits for each in the list that a person looks at. */
+async function liveView(
+  browser: Browser,
+): Promise<{ liveMedianMs: number; liveSlowestMs: number }> {
+  const dataDir = mkdtempSync(join(tmpdir(), "axonize-bench-web-"));
+  const product = await npmStart(dataDir);
+  try {
+    const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+    await send(product.otlpHttp, "bench first");
+    await page.goto(`${product.api}/requests`);
+    await page.getByText("bench first").waitFor();
+    const times: number[] = [];
+    for (let i = 0; i < liveSpans; i += 1) {
+      const name = `bench ${i} ${randomBytes(4).toString("hex")}`;
+      await send(product.otlpHttp, name);
+      const acknowledged = performance.now();
+      await page.getByText(name).waitFor({ timeout: 30_000 });
+      times.push(performance.now() - acknowledged);
+    }
+    await page.close();
+    return { liveMedianMs: median(times), liveSlowestMs: Math.max(...times) };
+  } finally {
+    await product.interrupt();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+async function send(otlpHttp: string, name: string): Promise<void> {
+  const endMs = Date.now();
+  const span = {
+    traceId: randomBytes(16).toString("hex"),
+    spanId: randomBytes(8).toString("hex"),
+    name,
+    kind: 3,
+    startTimeUnixNano: `${endMs - 80}000000`,
+    endTimeUnixNano: `${endMs}000000`,
+    attributes: [
+      { key: "gen_ai.operation.name", value: { stringValue: "chat" } },
+      { key: "gen_ai.request.model", value: { stringValue: "bench" } },
+    ],
+  };
+  const answer = await fetch(`${otlpHttp}/v1/traces`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ resourceSpans: [{ scopeSpans: [{ spans: [span] }] }] }),
+  });
+  if (!answer.ok) throw new Error(`The span was refused: ${answer.status} ${await answer.text()}`);
 }
 
 /** Presses one key a frame and times the frame: from the key to the end of what it painted. */

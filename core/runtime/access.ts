@@ -65,8 +65,8 @@ export const isRefusal = (outcome: Grant | Refusal): outcome is Refusal => "code
 const limits = {
   /** Below the promised 5 s with a slow read. */
   pollMs: 3000,
-  /** How often `last_used_at` is written: one statement per process and minute. */
-  usedFlushMs: 60_000,
+  /** How often `last_used_at` is written, if a key was used: one statement per process. */
+  usedFlushMs: 5_000,
   /** 100,000 keys × ~400 bytes of snapshot = 40 MB. */
   keys: 100_000,
   /** 10,000 tenants × ~300 bytes = 3 MB. */

@@ -42,7 +42,7 @@ export function errorFrom(thrown: unknown): AxonizeError {
 export function invalidInput(where: string, error: z.ZodError): AxonizeError {
   const errors = error.issues.slice(0, 20).map((issue) => ({
     path: [where, ...issue.path].join("."),
-    message: issue.message,
+    message: inWords(issue),
   }));
   return new AxonizeError(
     "invalid-request",
@@ -50,3 +50,44 @@ export function invalidInput(where: string, error: z.ZodError): AxonizeError {
     { errors },
   );
 }
+
+/** zod's default messages speak to programmers; ours, given beside a schema, stay as they are. */
+function inWords(issue: z.core.$ZodIssue): string {
+  if (!/^(Invalid|Too |Unrecognized)/.test(issue.message)) return issue.message;
+  switch (issue.code) {
+    case "invalid_type":
+      return issue.input === undefined && issue.message.endsWith("undefined")
+        ? "is missing"
+        : `must be ${typeWords[issue.expected] ?? issue.expected}`;
+    case "too_small":
+      return `must be at least ${issue.minimum}${sizeWords[issue.origin] ?? ""}`;
+    case "too_big":
+      return `must be at most ${issue.maximum}${sizeWords[issue.origin] ?? ""}`;
+    case "invalid_value":
+      return `must be ${issue.values.length === 1 ? "" : "one of "}${issue.values.map(String).join(", ")}`;
+    case "unrecognized_keys":
+      return `has no field ${issue.keys.join(", ")}`;
+    case "custom":
+    case "invalid_element":
+    case "invalid_format":
+    case "invalid_key":
+    case "invalid_union":
+    case "not_multiple_of":
+      return "has the wrong form";
+  }
+}
+
+const typeWords: Readonly<Record<string, string>> = {
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "an object",
+  record: "an object",
+  null: "null",
+};
+const sizeWords: Readonly<Record<string, string>> = {
+  string: " characters long",
+  array: " items long",
+};

@@ -9,6 +9,7 @@ import {
   type ErrorComponentProps,
 } from "@tanstack/react-router";
 import type { ReactNode } from "react";
+import { modK } from "./data/shortcuts.ts";
 import { parseSearch, stringifySearch, type SearchRecord } from "./data/url-state.ts";
 import { Frame } from "./frame/Frame.tsx";
 import { Landing } from "./frame/Landing.tsx";
@@ -24,7 +25,7 @@ const rootRoute = createRootRoute({
     ),
   notFoundComponent: () => (
     <EmptyState title="There is no such page">
-      The address may be old or mistyped. The rail at the left has all pages, ⌘K finds things.
+      The address may be old or mistyped. The rail has all pages, {modK} finds things.
     </EmptyState>
   ),
 });

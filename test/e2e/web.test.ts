@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { AxeBuilder } from "@axe-core/playwright";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import {
   hugeTraceId,
@@ -12,7 +11,9 @@ import {
   type FixtureServer,
   type Scenario,
 } from "../../dashboard/web/testing/server.ts";
+import type { Gpu } from "@axonize/core/contract/gpu";
 import { livePeriodMs } from "../../dashboard/web/data/live.ts";
+import { seriousProblems } from "./support/web-axe.ts";
 import { buildWeb, type WebBuild } from "./support/web-build.ts";
 import { openChromium } from "./support/web-chromium.ts";
 
@@ -102,20 +103,6 @@ test("no page has a serious accessibility problem in either theme, and each fits
     assert.deepEqual(view.errors, []);
   }
 });
-
-async function seriousProblems(page: Page, rules?: string[]): Promise<readonly string[]> {
-  const axe = new AxeBuilder({ page });
-  const { violations } = await (rules ? axe.withRules(rules) : axe).analyze();
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(
-      (v) =>
-        `${v.id}: ${v.nodes
-          .slice(0, 3)
-          .map((n) => n.html.slice(0, 120))
-          .join(" | ")}`,
-    );
-}
 
 const states: readonly {
   readonly scenario: Scenario;
@@ -222,7 +209,7 @@ test("j, k and Enter walk the list into a request, and back keeps the place", as
 test("a request is searched, walked and zoomed by keyboard, and the address remembers", async () => {
   await using view = await open(`/requests/${hugeTraceId(10_000)}`);
   const { page } = view;
-  await page.getByRole("treegrid").waitFor();
+  await page.locator("[role=treegrid] [role=row]").first().waitFor();
   await page.keyboard.press("/");
   await page.keyboard.type("chat dur>1s");
   await page
@@ -242,7 +229,7 @@ test("a request is searched, walked and zoomed by keyboard, and the address reme
   await page.keyboard.press("0");
   await page.waitForURL((url) => !url.search.includes("z="));
   await page.goto(zoomed);
-  await page.getByRole("treegrid").waitFor();
+  await page.locator("[role=treegrid] [role=row]").first().waitFor();
   await page.keyboard.press("2");
   await page.waitForURL(/tab=content/);
 });
@@ -255,7 +242,35 @@ test("a selected span shows attributes, captured content and events", async () =
   await page.getByText("Where is my order 4711").waitFor();
   await page.getByRole("radio", { name: /^Events/ }).click();
   await page.getByText("scheduled").waitFor();
-  await page.getByRole("region", { name: "GPUs of this request" }).getByText("SM active").waitFor();
+  const band = page.getByRole("region", { name: "GPUs of this request" });
+  await band.getByText("SM active").waitFor();
+  await band.getByText("NVML lists its process on it").waitFor();
+  await band.getByRole("link", { name: "31 calls" }).waitFor();
+  await band.getByText("vllm-worker").waitFor();
+});
+
+test("a device page says how its time was split and who had it; an unattributed one says why", async () => {
+  const response = await fetch(`${full.url}/api/v1/gpus`);
+  const { items } = (await response.json()) as { items: Gpu[] }; // Safe: our own fixture.
+  const held = items.find((gpu) => gpu.allocation === "allocated" && gpu.node === "gpu-node-7");
+  const unknown = items.find((gpu) => gpu.allocation === "unknown");
+  assert.ok(held && unknown);
+  {
+    await using view = await open(`/fleet/${held.node}/${held.uuid}?live=0`);
+    await view.page
+      .getByText("held by nobody")
+      .or(view.page.getByText("allocated"))
+      .first()
+      .waitFor();
+    await view.page.getByRole("list", { name: "Pods and processes over time" }).waitFor();
+    assert.deepEqual(await seriousProblems(view.page), []);
+    assert.deepEqual(view.errors, []);
+  }
+  await using view = await open(`/fleet/${unknown.node}/${unknown.uuid}?live=0`);
+  await view.page
+    .getByText(/no agent reports it/)
+    .first()
+    .waitFor();
 });
 
 test("a box on the heat map opens the requests that are in it", async () => {

@@ -48,8 +48,10 @@ const sequenceMs = 900;
 
 const stack: Keymap[] = [];
 
-export function pushKeymap(keymap: Keymap): () => void {
-  stack.push(keymap);
+/** `below` all others: the frame's, whose effects may run after those of the page inside it. */
+export function pushKeymap(keymap: Keymap, below = false): () => void {
+  if (below) stack.unshift(keymap);
+  else stack.push(keymap);
   return () => {
     const index = stack.indexOf(keymap);
     if (index >= 0) stack.splice(index, 1);
@@ -90,6 +92,9 @@ function isTyping(target: EventTarget | null): boolean {
   return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
 }
 
+/** How the command key is written on this machine. */
+export const modK = /Mac|iPhone|iPad/.test(globalThis.navigator?.platform ?? "") ? "⌘K" : "Ctrl K";
+
 export interface ShortcutGroup {
   readonly title: string;
   readonly items: readonly (readonly [string, string])[];
@@ -100,7 +105,7 @@ export const shortcutGroups: readonly ShortcutGroup[] = [
   {
     title: "Everywhere",
     items: [
-      ["⌘K / Ctrl K", "Palette: go, find, do"],
+      [modK, "Palette: go, find, do"],
       ["/", "Filter"],
       ["t", "Time range"],
       ["[  ]", "Shift the range back, forward"],

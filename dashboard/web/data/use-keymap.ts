@@ -4,19 +4,19 @@
 import { useEffect, useRef } from "react";
 import { pushKeymap, type Keymap } from "./shortcuts.ts";
 
-export function useKeymap(keymap: Keymap, enabled = true): void {
+export function useKeymap(keymap: Keymap, options: { readonly below?: boolean } = {}): void {
+  const { below = false } = options;
   const latest = useRef(keymap);
   useEffect(() => {
     latest.current = keymap;
   });
   const names = Object.keys(keymap).join("\n");
   useEffect(() => {
-    if (!enabled) return undefined;
     const stable: Keymap = Object.fromEntries(
       names
         .split("\n")
         .map((name) => [name, (event: KeyboardEvent) => latest.current[name]?.(event)]),
     );
-    return pushKeymap(stable);
-  }, [names, enabled]);
+    return pushKeymap(stable, below);
+  }, [names, below]);
 }

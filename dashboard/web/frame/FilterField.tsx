@@ -19,6 +19,7 @@ import { useEndpoint } from "../data/queries.ts";
 import { applyOption, tokenAt, wantedAt, type Option } from "../data/suggest.ts";
 import { count, say } from "../data/format.ts";
 import { Kbd } from "../ui/Button.tsx";
+import field from "../ui/SearchField.module.css";
 import styles from "./FilterField.module.css";
 
 export interface FilterFieldProps {
@@ -94,11 +95,11 @@ export function FilterField(props: FilterFieldProps): ReactNode {
   };
   const shown = open && options.length > 0;
   return (
-    <search className={styles.field}>
-      <Search size={15} className={styles.icon} aria-hidden="true" />
+    <search className={field.field}>
+      <Search size={15} className={field.icon} aria-hidden="true" />
       <input
         ref={input}
-        className={styles.input}
+        className={`${field.input} ${styles.invalid}`}
         value={text}
         placeholder={props.placeholder}
         spellCheck={false}
@@ -129,13 +130,13 @@ export function FilterField(props: FilterFieldProps): ReactNode {
         onKeyDown={onKeyDown}
       />
       {text === "" ? (
-        <span className={styles.hint}>
+        <span className={field.hint}>
           <Kbd>/</Kbd>
         </span>
       ) : (
         <button
           type="button"
-          className={styles.clear}
+          className={field.step}
           aria-label="Clear the filter"
           onMouseDown={(event) => {
             event.preventDefault();

@@ -106,39 +106,42 @@ function useFrameKeys(actions: {
   const range = (next: typeof url.range) => {
     setUrl({ range: next });
   };
-  useKeymap({
-    "mod+k": actions.openPalette,
-    "?": () => {
-      actions.openHelp(true);
+  useKeymap(
+    {
+      "mod+k": actions.openPalette,
+      "?": () => {
+        actions.openHelp(true);
+      },
+      "/": () => {
+        actions.setFocus("filter");
+      },
+      t: () => {
+        actions.setFocus("time");
+      },
+      l: () => {
+        setUrl({ live: !url.live }, { replace: true });
+      },
+      "[": () => {
+        range(shiftRange(url.range, -1, nowMs()));
+      },
+      "]": () => {
+        range(shiftRange(url.range, 1, nowMs()));
+      },
+      "-": () => {
+        range(scaleRange(url.range, 2, nowMs()));
+      },
+      "+": () => {
+        range(scaleRange(url.range, 0.5, nowMs()));
+      },
+      "g o": go("/overview"),
+      "g r": go("/requests"),
+      "g f": go("/fleet"),
+      "g s": go("/settings"),
+      "g y": go("/system"),
+      "g b": go("/start"),
     },
-    "/": () => {
-      actions.setFocus("filter");
-    },
-    t: () => {
-      actions.setFocus("time");
-    },
-    l: () => {
-      setUrl({ live: !url.live }, { replace: true });
-    },
-    "[": () => {
-      range(shiftRange(url.range, -1, nowMs()));
-    },
-    "]": () => {
-      range(shiftRange(url.range, 1, nowMs()));
-    },
-    "-": () => {
-      range(scaleRange(url.range, 2, nowMs()));
-    },
-    "+": () => {
-      range(scaleRange(url.range, 0.5, nowMs()));
-    },
-    "g o": go("/overview"),
-    "g r": go("/requests"),
-    "g f": go("/fleet"),
-    "g s": go("/settings"),
-    "g y": go("/system"),
-    "g b": go("/start"),
-  });
+    { below: true },
+  );
 }
 
 const titles: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
 /**
- * ⌘K: go to a page, set the range, paste an id, do things. Loaded when first opened.
+ * ⌘K, Ctrl K: go to a page, set the range, paste an id, do things. Loaded when first opened.
  */
 import { useNavigate } from "@tanstack/react-router";
 import { Command } from "cmdk";

@@ -9,6 +9,7 @@ import { ago, count, durationMs, say, timeMs } from "../data/format.ts";
 import { chooseZone, zone as zoneStore } from "../data/preferences.ts";
 import { livePeriodMs } from "../data/live.ts";
 import { useEndpoint, useStore } from "../data/queries.ts";
+import { modK } from "../data/shortcuts.ts";
 import { Dot, type Tone } from "../ui/Badge.tsx";
 import styles from "./StatusLine.module.css";
 
@@ -28,7 +29,7 @@ export function StatusLine(): ReactNode {
   const zone = useStore(zoneStore);
   const [, first = "", second = ""] = path.split("/");
   const hint =
-    hints[first === "requests" && second !== "" ? "trace" : first] ?? "? help · ⌘K palette";
+    hints[first === "requests" && second !== "" ? "trace" : first] ?? `? help · ${modK} palette`;
   return (
     <footer className={styles.line}>
       <Freshness />

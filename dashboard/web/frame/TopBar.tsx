@@ -10,6 +10,7 @@ import type { ReactNode } from "react";
 import { saveKeys, keys } from "../data/keys.ts";
 import { useEndpoint, useRefresh, useStore } from "../data/queries.ts";
 import { useSession } from "../data/session.ts";
+import { modK } from "../data/shortcuts.ts";
 import { topSlot } from "../data/top-slot.ts";
 import { isRelative } from "../data/time.ts";
 import { carry, useUrlState } from "../data/url.ts";
@@ -127,7 +128,7 @@ export function TopBar({ focus, onFocusChange, onPalette }: TopBarProps): ReactN
         </>
       ) : null}
       <Button className={styles.palette} aria-label="Command palette" onClick={onPalette}>
-        <span className={styles.paletteKey}>⌘K</span>
+        <span className={styles.paletteKey}>{modK}</span>
       </Button>
     </header>
   );

@@ -130,7 +130,7 @@ test("the fleet counts devices, not slices, and what is unknown is not zero", ()
       temperatureCelsius: null,
     },
   };
-  assert.equal(cellState(blind, true), "unknown");
+  assert.equal(cellState(blind), "unknown");
   assert.equal(metricValue(blind, "activity").value, "–");
   assert.equal(metricValue(blind, "temperature").value, "–");
 });

@@ -40,6 +40,36 @@ export function drawHeatStrip(
   }
 }
 
+/** Times in which the device slowed itself: hatched, behind everything else. */
+export function drawThrottles(
+  scale: LaneScale,
+  stretches: readonly { readonly from: string; readonly to: string }[],
+  colors: Palette,
+): void {
+  const { context, height } = scale;
+  for (const { from, to } of stretches) {
+    const left = Math.max(0, xOf(scale, Date.parse(from)));
+    const right = Math.min(scale.width, xOf(scale, Date.parse(to)));
+    if (right <= left) continue;
+    context.save();
+    context.beginPath();
+    context.rect(left, 0, Math.max(1, right - left), height);
+    context.clip();
+    context.fillStyle = colors.critTint;
+    context.fillRect(left, 0, right - left + 1, height);
+    context.strokeStyle = colors.crit;
+    context.lineWidth = 1;
+    context.globalAlpha = 0.45;
+    context.beginPath();
+    for (let x = left - height; x < right; x += 7) {
+      context.moveTo(x, height);
+      context.lineTo(x + height, 0);
+    }
+    context.stroke();
+    context.restore();
+  }
+}
+
 export interface LineSpec {
   readonly values: Values;
   /** Top of the scale; the data's own maximum when unknown. */

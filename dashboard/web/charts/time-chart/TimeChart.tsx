@@ -1,6 +1,7 @@
 /**
  * Lines, areas or bars over time on uPlot, with a shared crosshair, brushing, holes where data are
- * missing, marks for events, and the same numbers as a table for those who cannot see it.
+ * missing, marks for events, shaded stretches, and the same numbers as a table for those who cannot
+ * see it.
  */
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import uPlot from "uplot";
@@ -33,6 +34,8 @@ export interface TimeChartProps {
   readonly format: (value: number | null | undefined) => Quantity;
   readonly max?: number | null;
   readonly marks?: readonly { readonly ms: number; readonly bad: boolean }[];
+  /** Stretches that are shaded, e.g. in which the device slowed itself. */
+  readonly bands?: readonly { readonly fromMs: number; readonly toMs: number }[];
   readonly axisTimes?: boolean;
   /** Bytes: ticks at powers of two. */
   readonly binary?: boolean;
@@ -124,7 +127,7 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
   return {
     width,
     height,
-    padding: [8, 4, 0, 0],
+    padding: [8, rightPad, 0, 0],
     legend: { show: false },
     cursor: {
       sync: { key: syncKey },
@@ -154,7 +157,7 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
         font,
         grid,
         ticks: { show: false },
-        size: 62,
+        size: axisWidth,
         space: 28,
         ...(latest.current.binary ? { incrs: binarySteps } : {}),
         values: (_, splits) => splits.map((s) => tick(format(s))),
@@ -174,12 +177,17 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
       ],
       draw: [
         (u) => {
+          drawBands(u, latest.current.bands ?? [], colors.crit);
           drawMarks(u, latest.current.marks ?? [], colors.crit, colors.accent);
         },
       ],
     },
   };
 }
+
+/** Left and right of the plot, for what stands on the same axis below it. */
+export const axisWidth = 62;
+export const rightPad = 4;
 
 /** 1 KiB to 512 TiB: enough for any memory. */
 const binarySteps = Array.from({ length: 40 }, (_, i) => 2 ** (i + 10));
@@ -215,6 +223,24 @@ function brushed(u: uPlot, onBrush: ((range: MsRange) => void) | undefined): voi
   const toMs = u.posToVal(u.select.left + u.select.width, "x") * 1e3;
   u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   onBrush?.({ fromMs, toMs });
+}
+
+function drawBands(u: uPlot, bands: NonNullable<TimeChartProps["bands"]>, color: string): void {
+  const { left, top, width, height } = u.bbox;
+  u.ctx.save();
+  u.ctx.beginPath();
+  u.ctx.rect(left, top, width, height);
+  u.ctx.clip();
+  u.ctx.fillStyle = color;
+  for (const { fromMs, toMs } of bands) {
+    const x = u.valToPos(fromMs / 1e3, "x", true);
+    const w = Math.max(1, u.valToPos(toMs / 1e3, "x", true) - x);
+    u.ctx.globalAlpha = 0.14;
+    u.ctx.fillRect(x, top, w, height);
+    u.ctx.globalAlpha = 1;
+    u.ctx.fillRect(x, top, w, Math.max(2, window.devicePixelRatio * 2));
+  }
+  u.ctx.restore();
 }
 
 function drawMarks(

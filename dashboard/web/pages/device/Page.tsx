@@ -5,24 +5,43 @@ import { deviceName, requestsFilter } from "../../data/device.ts";
 import { Link, useParams } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { Gpu, GpuMetrics } from "@axonize/core/contract/gpu";
-import { TimeChart, type SeriesSpec } from "../../charts/time-chart/TimeChart.tsx";
-import { bytes, clock, day, noValue, percent, timeMs, type Quantity } from "../../data/format.ts";
+import { Holders } from "../../charts/holders/Holders.tsx";
+import { holderName } from "../../charts/holders/lanes.ts";
+import {
+  axisWidth,
+  rightPad,
+  TimeChart,
+  type SeriesSpec,
+} from "../../charts/time-chart/TimeChart.tsx";
+import {
+  bytes,
+  clock,
+  day,
+  durationMs,
+  noValue,
+  percent,
+  say,
+  timeMs,
+  type Quantity,
+} from "../../data/format.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
 import { livePeriodMs } from "../../data/live.ts";
-import { useEndpoint, useRefresh, useStore } from "../../data/queries.ts";
+import { useEndpoint, useStore } from "../../data/queries.ts";
 import { absolute } from "../../data/time.ts";
 import { carry, useScope, useUrlState } from "../../data/url.ts";
+import { Answered } from "../../ui/Answered.tsx";
 import { Chip } from "../../ui/Badge.tsx";
 import { CopyButton } from "../../ui/CopySnippet.tsx";
 import { Figure } from "../../ui/Figure.tsx";
-import { EmptyState, ProblemView, SkeletonRows, problemFrom } from "../../ui/State.tsx";
+import { PageHead } from "../../ui/PageHead.tsx";
+import { EmptyState, SkeletonRows, problemFrom } from "../../ui/State.tsx";
 import styles from "./Page.module.css";
+import { Split } from "./Split.tsx";
 
 export function Page(): ReactNode {
   const { gpu: uuid = "" } = useParams({ strict: false });
   const [url] = useUrlState();
   const scope = useScope(url);
-  const refresh = useRefresh();
   const query = { from: url.range.from, to: url.range.to };
   const everyMs = scope.live ? livePeriodMs.analytics : undefined;
   const gpu = useEndpoint("getGpu", { params: { uuid }, query }, { everyMs });
@@ -31,84 +50,91 @@ export function Page(): ReactNode {
     { params: { uuid }, query: { ...query, buckets: 600 } },
     { everyMs },
   );
-  if (gpu.isError && !gpu.data) {
-    return problemFrom(gpu.error).status === 404 ? (
+  if (gpu.isError && !gpu.data && problemFrom(gpu.error).status === 404) {
+    return (
       <EmptyState title="No such device in this range">
         <code>{uuid}</code> has not reported between these times. A wider range may have it.
       </EmptyState>
-    ) : (
-      <ProblemView
-        what="The device could not be loaded."
-        error={gpu.error}
-        onRetry={() => {
-          refresh();
-        }}
-      />
     );
   }
-  if (!gpu.data) return <SkeletonRows rows={16} height={40} />;
   return (
-    <div className={styles.page}>
-      <Header gpu={gpu.data} />
-      <div className={styles.body}>
-        {metrics.isError && !metrics.data ? (
-          <ProblemView
-            what="The time series could not be loaded."
-            error={metrics.error}
-            onRetry={() => {
-              refresh("getGpuMetrics");
-            }}
-          />
-        ) : metrics.data ? (
-          <Charts metrics={metrics.data} />
-        ) : (
-          <SkeletonRows rows={12} height={50} />
-        )}
-        <Side gpu={gpu.data} metrics={metrics.data} />
-      </div>
-    </div>
+    <Answered
+      query={gpu}
+      what="The device could not be loaded."
+      loading={<SkeletonRows rows={16} height={40} />}
+    >
+      {(device) => (
+        <div className={styles.page}>
+          <Header gpu={device} />
+          <div className={styles.body}>
+            <Answered
+              query={metrics}
+              what="The time series could not be loaded."
+              loading={<SkeletonRows rows={12} height={50} />}
+            >
+              {(data) => <Charts metrics={data} />}
+            </Answered>
+            <Side gpu={device} metrics={metrics.data} />
+          </div>
+        </div>
+      )}
+    </Answered>
   );
 }
 
 function Header({ gpu }: { readonly gpu: Gpu }): ReactNode {
   const r = gpu.reading;
   return (
-    <header className={styles.header}>
-      <div className={styles.identity}>
-        <div className={styles.titleRow}>
-          <h1 className={styles.title}>
-            {gpu.node === "" ? "this host" : gpu.node} / {deviceName(gpu)}
-          </h1>
+    <PageHead
+      title={`${gpu.node === "" ? "this host" : gpu.node} / ${deviceName(gpu)}`}
+      marks={
+        <>
           <Chip>{gpu.name}</Chip>
           {gpu.migProfile === "" ? null : <Chip>slice {gpu.migProfile}</Chip>}
-          {gpu.stale ? (
-            <Chip tone="warn">no sample for a minute</Chip>
+          {gpu.stale ? <Chip tone="warn">no sample for a minute</Chip> : null}
+          {gpu.allocation === "allocated" ? (
+            <Chip tone="ok">allocated</Chip>
           ) : (
-            <Chip tone="ok">reporting</Chip>
+            <Chip tone="idle" title={gpu.allocationReason}>
+              {gpu.allocation === "free" ? "held by nobody" : "unattributed"}
+            </Chip>
           )}
-        </div>
-        <p className={styles.sub}>
-          <code>{gpu.uuid}</code>
-          <CopyButton text={gpu.uuid} label="Copy the device id" />
-          {gpu.driverVersion === "" ? null : <span>driver {gpu.driverVersion}</span>}
-        </p>
-      </div>
-      <div className={styles.figures}>
-        <Figure
-          label={r.smActivityRatio === null ? "Utilisation" : "SM active"}
-          q={percent(r.smActivityRatio ?? r.utilizationRatio)}
-          align="right"
-        />
-        <Figure label="Memory" q={bytes(r.memoryUsedBytes)} align="right" />
-        <Figure label="Power" q={rounded(r.powerWatts, "W")} align="right" />
-        <Figure label="Temperature" q={rounded(r.temperatureCelsius, "°C")} align="right" />
-        <Figure
-          label="Calls in the range"
-          q={{ value: gpu.requestCount.toLocaleString("en-US"), unit: "" }}
-          align="right"
-        />
-      </div>
-    </header>
+          {gpu.throttleReasons.length > 0 ? (
+            <Chip tone="crit">⚠ {gpu.throttleReasons.join(", ")}</Chip>
+          ) : null}
+        </>
+      }
+      facts={
+        <>
+          <span className={styles.uuid}>
+            <code>{gpu.uuid}</code>
+            <CopyButton text={gpu.uuid} label="Copy the device id" />
+          </span>
+          {gpu.driverVersion === "" ? null : (
+            <span>
+              driver <b>{gpu.driverVersion}</b>
+            </span>
+          )}
+        </>
+      }
+      figures={
+        <>
+          <Figure
+            label={r.smActivityRatio === null ? "Utilisation" : "SM active"}
+            q={percent(r.smActivityRatio ?? r.utilizationRatio)}
+            align="right"
+          />
+          <Figure label="Memory" q={bytes(r.memoryUsedBytes)} align="right" />
+          <Figure label="Power" q={rounded(r.powerWatts, "W")} align="right" />
+          <Figure label="Temperature" q={rounded(r.temperatureCelsius, "°C")} align="right" />
+          <Figure
+            label="Calls in the range"
+            q={{ value: gpu.requestCount.toLocaleString("en-US"), unit: "" }}
+            align="right"
+          />
+        </>
+      }
+    />
   );
 }
 
@@ -190,6 +216,10 @@ function Charts({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
     ms: timeMs(event.time),
     bad: event.kind !== "mig",
   }));
+  const bands = metrics.throttles.map(({ from, to }) => ({
+    fromMs: timeMs(from),
+    toMs: timeMs(to),
+  }));
   if (charts.length === 0) {
     return (
       <EmptyState title="No samples in this range">
@@ -199,6 +229,8 @@ function Charts({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
   }
   return (
     <div className={styles.charts}>
+      <Split metrics={metrics} />
+      <Lane metrics={metrics} />
       {charts.map((chart, i) => (
         <TimeChart
           key={chart.title}
@@ -206,13 +238,14 @@ function Charts({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
           startMs={metrics.series.startMs}
           stepMs={metrics.series.stepMs}
           series={chart.series}
-          height={i === charts.length - 1 ? 134 : 116}
+          height={i === charts.length - 1 ? 122 : 104}
           zone={zone}
           syncKey="device"
           format={chart.format}
           max={chart.max}
           binary={chart.title === "Memory"}
           marks={marks}
+          bands={bands}
           axisTimes={i === charts.length - 1}
           onBrush={(range) => {
             setUrl({ range: absolute(range) });
@@ -220,6 +253,35 @@ function Charts({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
         />
       ))}
     </div>
+  );
+}
+
+/** Who had it, on the axis of the charts below. */
+function Lane({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
+  const { series, holders } = metrics;
+  const [first = 0] = series.startMs;
+  // The charts' axis ends with the start of the last step.
+  const last = series.startMs.at(-1) ?? first;
+  return (
+    <section aria-label="Who had it">
+      <h2 className={styles.laneTitle}>Who had it</h2>
+      {holders.length === 0 ? (
+        <p className={styles.quiet}>
+          {metrics.split.unknownSeconds > 0
+            ? "Nobody can tell: no agent reports who holds this device."
+            : "Nobody, in this range."}
+        </p>
+      ) : last > first ? (
+        <Holders
+          holders={holders}
+          fromMs={first}
+          toMs={last}
+          gutter={axisWidth}
+          rightPad={rightPad}
+          label="inside"
+        />
+      ) : null}
+    </section>
   );
 }
 
@@ -252,9 +314,18 @@ function Side({
       </Link>
       <section className={styles.section}>
         <h2 className={styles.heading}>Events in the range</h2>
-        {metrics && metrics.events.length === 0 ? (
+        {metrics && metrics.events.length + metrics.throttles.length === 0 ? (
           <p className={styles.quiet}>No fault, throttle or layout change was reported.</p>
         ) : null}
+        {metrics?.throttles.slice(-20).map((throttle) => (
+          <div key={throttle.from} className={styles.event}>
+            <span className={styles.quiet}>{clock(timeMs(throttle.from), zone)}</span>
+            <span>
+              <b className={styles.bad}>slowed</b> {throttle.reasons.join(", ")},{" "}
+              {say(durationMs(timeMs(throttle.to) - timeMs(throttle.from)))}
+            </span>
+          </div>
+        ))}
         {metrics?.events.map((event) => (
           <div key={event.time + event.kind} className={styles.event}>
             <span className={styles.quiet}>{clock(timeMs(event.time), zone)}</span>
@@ -270,10 +341,20 @@ function Side({
       </section>
       <section className={styles.section}>
         <h2 className={styles.heading}>Held by</h2>
-        {gpu.pods.length === 0 ? <p className={styles.quiet}>Nobody that is known.</p> : null}
-        {gpu.pods.map((pod) => (
-          <div key={pod.namespace + pod.name + pod.container}>
-            {pod.namespace}/{pod.name} <span className={styles.quiet}>{pod.container}</span>
+        {gpu.holders.length > 0 ? null : (
+          <p className={styles.quiet}>
+            {gpu.allocation === "unknown" ? `Unattributed: ${gpu.allocationReason}.` : "Nobody."}
+          </p>
+        )}
+        {gpu.holders.map((holder) => (
+          <div
+            key={`${holder.kind} ${holder.namespace} ${holder.pod} ${holder.container} ${holder.pid}`}
+            className={holder.kind === "usage" && holder.pod !== "" ? styles.process : undefined}
+          >
+            {holder.kind === "usage" && holder.own
+              ? `${holder.command} ${holder.pid ?? ""}`
+              : holderName(holder)}{" "}
+            <span className={styles.quiet}>{holder.kind === "usage" ? "" : holder.container}</span>
           </div>
         ))}
       </section>

@@ -8,6 +8,7 @@ import type { ReactNode } from "react";
 import type { Gpu, GpuMetrics } from "@axonize/core/contract/gpu";
 import { Sparkline } from "../../charts/sparkline/Sparkline.tsx";
 import { thin } from "../../charts/sparkline/path.ts";
+import { holderName } from "../../charts/holders/lanes.ts";
 import { ago, bytes, clock, percent, say, timeMs, type Quantity } from "../../data/format.ts";
 import { nowMs } from "../../data/clock.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
@@ -19,7 +20,7 @@ import { CopyButton } from "../../ui/CopySnippet.tsx";
 import { Num } from "../../ui/Figure.tsx";
 import { ProblemView } from "../../ui/State.tsx";
 import styles from "./DevicePanel.module.css";
-import { activity, shortName, warmCelsius, whole } from "./fleet.ts";
+import { activity, isThrottled, shortName, warmCelsius, whole } from "./fleet.ts";
 
 export interface DevicePanelProps {
   readonly gpu: Gpu;
@@ -45,7 +46,11 @@ export function DevicePanel({ gpu, slices, onClose, onSelect }: DevicePanelProps
           {gpu.node === "" ? "this host" : gpu.node} / {deviceName(gpu)}
         </h2>
         <Chip>{shortName(gpu.name)}</Chip>
-        {hot ? (
+        {isThrottled(gpu) ? (
+          <Chip tone="crit" title={gpu.throttleReasons.join(", ")}>
+            ⚠ slowed
+          </Chip>
+        ) : hot ? (
           <Chip tone="crit">⚠ hot</Chip>
         ) : gpu.stale ? (
           <Chip tone="warn">silent {ago(timeMs(gpu.lastSeen), nowMs())}</Chip>
@@ -77,15 +82,28 @@ export function DevicePanel({ gpu, slices, onClose, onSelect }: DevicePanelProps
       {slices.length > 0 ? <Slices slices={slices} onSelect={onSelect} /> : null}
       <section className={styles.section}>
         <h3 className={styles.heading}>Held by</h3>
-        {gpu.pods.length === 0 ? (
-          <p className={styles.quiet}>Nobody that is known: no pod report names this device.</p>
-        ) : null}
-        {gpu.pods.map((pod) => (
-          <div key={pod.namespace + pod.name + pod.container} className={styles.pair}>
-            <span>
-              {pod.namespace}/{pod.name}
+        {gpu.holders.length > 0 ? null : (
+          <p className={styles.quiet}>
+            {gpu.allocation === "unknown"
+              ? `Unattributed: ${gpu.allocationReason}.`
+              : slices.length > 0
+                ? "Its slices are held one by one."
+                : "Nobody."}
+          </p>
+        )}
+        {gpu.holders.map((holder) => (
+          <div
+            key={`${holder.kind} ${holder.namespace} ${holder.pod} ${holder.container} ${holder.pid}`}
+            className={styles.pair}
+          >
+            <span className={holder.kind === "usage" ? styles.process : undefined}>
+              {holder.kind === "usage" && holder.own
+                ? `${holder.command} ${holder.pid ?? ""}`
+                : holderName(holder)}
             </span>
-            <span className={styles.quiet}>{pod.container}</span>
+            <span className={styles.quiet}>
+              {holder.stale ? "stale · " : ""}since {clock(timeMs(holder.from), zone, "minute")}
+            </span>
           </div>
         ))}
       </section>
@@ -181,7 +199,11 @@ function Slices(props: {
           >
             <b>{slice.migProfile}</b>
             <span className={pod ? styles.holder : styles.quiet}>
-              {pod ? `${pod.namespace}/${pod.name}` : "not held"}
+              {pod
+                ? `${pod.namespace}/${pod.name}`
+                : slice.allocation === "unknown"
+                  ? "unattributed"
+                  : "not held"}
             </span>
             <span>{say(percent(activity(slice)))}</span>
             <span className={styles.quiet}>{slice.requestCount} calls</span>

@@ -36,11 +36,17 @@ export function FunnelStrip({ funnel }: { readonly funnel: Funnel }): ReactNode 
       ))}
       <div className={styles.space} />
       <div className={styles.side}>
-        <div className={styles.label}>
-          {funnel.allocated === undefined ? "Idle now" : "Held but idle"}
+        <div className={styles.label}>Held but idle</div>
+        <div className={funnel.idle > 0 ? styles.warn : styles.value}>
+          {funnel.allocated === undefined ? "–" : funnel.idle}
         </div>
-        <div className={funnel.idle > 0 ? styles.warn : styles.value}>{funnel.idle}</div>
       </div>
+      {funnel.unattributed === 0 ? null : (
+        <div className={styles.side} title="No agent reports who holds them">
+          <div className={styles.label}>Unattributed</div>
+          <div className={styles.value}>{funnel.unattributed}</div>
+        </div>
+      )}
       <div className={styles.side}>
         <div className={styles.label}>Power now</div>
         <div className={styles.value}>
@@ -52,7 +58,8 @@ export function FunnelStrip({ funnel }: { readonly funnel: Funnel }): ReactNode 
         <div className={styles.label}>Needs a look</div>
         <div className={styles.value}>
           <span className={funnel.hot > 0 ? styles.crit : undefined}>{funnel.hot}</span>
-          <span className={styles.share}>hot</span> {funnel.stale}
+          <span className={styles.share}>hot</span> {funnel.throttled}
+          <span className={styles.share}>slowed</span> {funnel.stale}
           <span className={styles.share}>silent</span>
         </div>
       </div>

@@ -1,6 +1,7 @@
 /**
  * One cell per device, nodes as rows, slices inside their device. Arrow keys move; colour is the
- * metric, the number says it again, hatched means unknown or free, outlined means held and idle.
+ * metric, the number says it again, hatched means unknown or free, outlined means held and idle, a
+ * question mark that nobody tells who holds it.
  */
 import { useRef, type KeyboardEvent, type ReactNode } from "react";
 import type { Gpu } from "@axonize/core/contract/gpu";
@@ -8,6 +9,7 @@ import { say } from "../../data/format.ts";
 import { rampStep } from "../../ui/palette.ts";
 import {
   cellState,
+  isThrottled,
   metricValue,
   rampRatio,
   warmCelsius,
@@ -27,9 +29,6 @@ export interface GpuGridProps {
 export function GpuGrid(props: GpuGridProps): ReactNode {
   const { groups, metric, selected } = props;
   const grid = useRef<HTMLDivElement>(null);
-  const holdersKnown = groups.some((g) =>
-    g.nodes.some((n) => n.gpus.some(({ gpu }) => gpu.pods.length > 0)),
-  );
   const firstUuid = groups[0]?.nodes[0]?.gpus[0]?.gpu.uuid ?? "";
   const known = groups.some((g) =>
     g.nodes.some((n) => n.gpus.some(({ gpu }) => gpu.uuid === selected)),
@@ -63,9 +62,9 @@ export function GpuGrid(props: GpuGridProps): ReactNode {
                       type="button"
                       tabIndex={gpu.uuid === tabStop ? 0 : -1}
                       data-gpu={gpu.uuid}
-                      aria-label={cellLabel(gpu, metric, holdersKnown)}
-                      className={`${styles.cell} ${styles[cellState(gpu, holdersKnown)]} ${gpu.uuid === selected ? styles.selected : ""}`}
-                      style={slices.length > 0 ? undefined : cellStyle(gpu, metric, holdersKnown)}
+                      aria-label={cellLabel(gpu, metric)}
+                      className={`${styles.cell} ${styles[cellState(gpu)]} ${gpu.uuid === selected ? styles.selected : ""}`}
+                      style={slices.length > 0 ? undefined : cellStyle(gpu, metric)}
                       onClick={() => {
                         props.onSelect(gpu.uuid);
                       }}
@@ -81,20 +80,24 @@ export function GpuGrid(props: GpuGridProps): ReactNode {
                           {slices.map((slice) => (
                             <span
                               key={slice.uuid}
-                              className={`${styles.slice} ${styles[cellState(slice, holdersKnown)]}`}
+                              className={`${styles.slice} ${styles[cellState(slice)]}`}
                               style={{
-                                ...cellStyle(slice, metric, holdersKnown),
+                                ...cellStyle(slice, metric),
                                 flexGrow: slice.reading.memoryTotalBytes ?? 1,
                               }}
-                              title={`${slice.migProfile} ${say(metricValue(slice, metric.value))}`}
-                            />
+                              title={`${slice.migProfile}, ${say(metricValue(slice, metric.value))}${sliceHolder(slice)}`}
+                            >
+                              {sliceText(slice, shareOf(slice, slices), metric)}
+                            </span>
                           ))}
                         </span>
                       ) : (
-                        <CellText gpu={gpu} metric={metric} holdersKnown={holdersKnown} />
+                        <CellText gpu={gpu} metric={metric} />
                       )}
-                      {(gpu.reading.temperatureCelsius ?? 0) >= warmCelsius ? (
+                      {isThrottled(gpu) || (gpu.reading.temperatureCelsius ?? 0) >= warmCelsius ? (
                         <span className={styles.glyph}>⚠</span>
+                      ) : gpu.allocation === "unknown" && !gpu.stale ? (
+                        <span className={styles.glyph}>?</span>
                       ) : null}
                     </button>
                   </div>
@@ -108,12 +111,8 @@ export function GpuGrid(props: GpuGridProps): ReactNode {
   );
 }
 
-function CellText(props: {
-  readonly gpu: Gpu;
-  readonly metric: MetricSpec;
-  readonly holdersKnown: boolean;
-}): ReactNode {
-  const state = cellState(props.gpu, props.holdersKnown);
+function CellText(props: { readonly gpu: Gpu; readonly metric: MetricSpec }): ReactNode {
+  const state = cellState(props.gpu);
   if (state === "stale") return "silent";
   if (state === "free") return "";
   const { value } = metricValue(props.gpu, props.metric.value);
@@ -126,16 +125,37 @@ function CellText(props: {
   );
 }
 
-function cellStyle(gpu: Gpu, metric: MetricSpec, holdersKnown: boolean) {
-  const state = cellState(gpu, holdersKnown);
+/** Below this share of its card a slice has room for its size alone. */
+const wideSlice = 0.4;
+
+/** The slice's size and, where there is room, its value: `3g 82`. */
+function sliceText(slice: Gpu, share: number, metric: MetricSpec): string {
+  const size = slice.migProfile.split(".")[0] ?? "";
+  const state = cellState(slice);
+  if (share < wideSlice || state === "free" || state === "stale") return size;
+  return `${size} ${metricValue(slice, metric.value).value}`;
+}
+
+function shareOf(slice: Gpu, slices: readonly Gpu[]): number {
+  const size = (gpu: Gpu): number => gpu.reading.memoryTotalBytes ?? 1;
+  return size(slice) / slices.reduce((sum, other) => sum + size(other), 0);
+}
+
+function sliceHolder({ pods: [pod], allocation }: Gpu): string {
+  if (pod) return `, held by ${pod.namespace}/${pod.name}`;
+  return allocation === "free" ? ", not held" : "";
+}
+
+function cellStyle(gpu: Gpu, metric: MetricSpec) {
+  const state = cellState(gpu);
   const ratio = rampRatio(gpu, metric.value);
   if (ratio === undefined || state === "stale" || state === "free") return undefined;
   const step = rampStep(Math.max(0, Math.min(1, ratio)));
   return { background: `var(--${metric.ramp}-${step + 1})`, color: `var(--on-ramp-${step + 1})` };
 }
 
-function cellLabel(gpu: Gpu, metric: MetricSpec, holdersKnown: boolean): string {
-  const state = cellState(gpu, holdersKnown);
+function cellLabel(gpu: Gpu, metric: MetricSpec): string {
+  const state = cellState(gpu);
   const words: Readonly<Record<typeof state, string>> = {
     ok: "",
     idle: ", held but idle",
@@ -144,7 +164,9 @@ function cellLabel(gpu: Gpu, metric: MetricSpec, holdersKnown: boolean): string 
     unknown: ", not measured",
   };
   const hot = (gpu.reading.temperatureCelsius ?? 0) >= warmCelsius ? ", hot" : "";
-  return `${gpu.node === "" ? "this host" : gpu.node} GPU ${gpu.index ?? gpu.uuid}, ${metric.label.toLowerCase()} ${say(metricValue(gpu, metric.value))}${words[state]}${hot}`;
+  const slowed = gpu.throttleReasons.length > 0 ? `, ${gpu.throttleReasons.join(", ")}` : "";
+  const holder = gpu.allocation === "unknown" ? ", nobody tells who holds it" : "";
+  return `${gpu.node === "" ? "this host" : gpu.node} GPU ${gpu.index ?? gpu.uuid}, ${metric.label.toLowerCase()} ${say(metricValue(gpu, metric.value))}${words[state]}${hot}${slowed}${holder}`;
 }
 
 /** Left and right within a node, up and down between rows of the whole page. */

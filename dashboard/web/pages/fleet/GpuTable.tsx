@@ -149,7 +149,7 @@ export function GpuTable(props: {
 
 function holder(gpu: Gpu): string {
   const [first] = gpu.pods;
-  if (!first) return "–";
+  if (!first) return gpu.allocation === "unknown" ? "unattributed" : "–";
   return gpu.pods.length > 1
     ? `${first.namespace}/${first.name} +${gpu.pods.length - 1}`
     : `${first.namespace}/${first.name}`;

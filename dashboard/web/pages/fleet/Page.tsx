@@ -6,11 +6,12 @@ import { useNavigate } from "@tanstack/react-router";
 import { useMemo, type ReactNode } from "react";
 import type { Gpu } from "@axonize/core/contract/gpu";
 import { livePeriodMs } from "../../data/live.ts";
-import { useEndpoint, useRefresh } from "../../data/queries.ts";
+import { useEndpoint } from "../../data/queries.ts";
 import { carry, useScope, useUrlState } from "../../data/url.ts";
 import { useKeymap } from "../../data/use-keymap.ts";
+import { Answered } from "../../ui/Answered.tsx";
 import { Button, Segmented } from "../../ui/Button.tsx";
-import { EmptyState, ProblemView, Skeleton } from "../../ui/State.tsx";
+import { EmptyState, Skeleton } from "../../ui/State.tsx";
 import { DevicePanel } from "./DevicePanel.tsx";
 import { filterFleet, fleetMetrics, funnelOf, groupFleet, type FleetMetric } from "./fleet.ts";
 import { FunnelStrip } from "./Funnel.tsx";
@@ -21,25 +22,16 @@ import styles from "./Page.module.css";
 export function Page(): ReactNode {
   const [url] = useUrlState();
   const scope = useScope(url);
-  const refresh = useRefresh();
   const gpus = useEndpoint(
     "listGpus",
     { query: { from: url.range.from, to: url.range.to } },
     { everyMs: scope.live ? livePeriodMs.fleet : undefined },
   );
-  if (gpus.isError && !gpus.data) {
-    return (
-      <ProblemView
-        what="The GPUs could not be loaded."
-        error={gpus.error}
-        onRetry={() => {
-          refresh("listGpus");
-        }}
-      />
-    );
-  }
-  if (!gpus.data) return <Loading />;
-  return gpus.data.items.length === 0 ? <NoGpu /> : <Fleet all={gpus.data.items} />;
+  return (
+    <Answered query={gpus} what="The GPUs could not be loaded." loading={<Loading />}>
+      {({ items }) => (items.length === 0 ? <NoGpu /> : <Fleet all={items} />)}
+    </Answered>
+  );
 }
 
 function Fleet({ all }: { readonly all: readonly Gpu[] }): ReactNode {
@@ -196,9 +188,15 @@ function NoGpu(): ReactNode {
       }
     >
       <p>
-        Send OpenTelemetry metrics named <code>hw.gpu.*</code> and <code>hw.power</code>,{" "}
-        <code>hw.temperature</code> to the OTLP endpoint, one resource per device with its UUID as{" "}
-        <code>hw.id</code>. They are taken from this machine, or with the admin key.
+        The agent reads NVIDIA GPUs and tells who has them. On a machine with the driver it runs
+        inside <code>npm start</code>; <code>axonize-agent doctor</code> tells what keeps it from
+        seeing a GPU, and the line that mends it. In a cluster each GPU node runs one, and System
+        lists them.
+      </p>
+      <p>
+        Without the agent, OpenTelemetry metrics named <code>hw.gpu.*</code>, one resource per
+        device with its UUID as <code>hw.id</code>, are taken from this machine, or with the admin
+        key.
       </p>
       <p>
         To see what this page looks like, <code>npm run demo</code> sends a made-up fleet.

@@ -78,15 +78,20 @@ const idleRatio = 0.02;
 
 export type CellState = "ok" | "idle" | "free" | "stale" | "unknown";
 
-/** `idle` is held by somebody and does nothing; `free` is held by nobody (where holders are known). */
-export function cellState(gpu: Gpu, holdersKnown: boolean): CellState {
+/**
+ * `idle` is held by somebody and does nothing, the expensive case; `free` is held by nobody. Where
+ * nobody can tell who holds a device, its low activity is shown and no more is claimed.
+ */
+export function cellState(gpu: Gpu): CellState {
   if (gpu.stale) return "stale";
   const active = activity(gpu);
+  if (gpu.allocation === "free" && (active ?? 0) <= idleRatio) return "free";
   if (active === undefined) return "unknown";
-  if (active > idleRatio) return "ok";
-  if (!holdersKnown) return "idle";
-  return gpu.pods.length > 0 ? "idle" : "free";
+  return active <= idleRatio && gpu.allocation === "allocated" ? "idle" : "ok";
 }
+
+export const isThrottled = (gpu: Gpu): boolean =>
+  gpu.throttleReasons.some((reason) => reason !== "power cap");
 
 export interface NodeRow {
   readonly node: string;
@@ -138,31 +143,46 @@ export function shortName(name: string): string {
 export interface Funnel {
   readonly total: number;
   readonly allocated: number | undefined;
+  /** Nobody can tell who holds them. */
+  readonly unattributed: number;
   readonly active: number;
   readonly effective: number;
   readonly idle: number;
   readonly hot: number;
+  readonly throttled: number;
   readonly stale: number;
   readonly powerWatts: number | null;
 }
 
-/** Devices, not slices. Effective: more than half busy. */
+/** Devices, not slices; a card in slices is as busy as they are together. Effective: more than half. */
 export function funnelOf(gpus: readonly Gpu[]): Funnel {
+  const slices = Map.groupBy(gpus, (gpu) => gpu.parentUuid);
   const devices = gpus.filter((gpu) => gpu.parentUuid === "");
-  const held = devices.filter((gpu) => gpu.pods.length > 0);
-  const known = held.length > 0;
+  const busy = (gpu: Gpu): number =>
+    gpu.stale ? 0 : (activity(gpu) ?? meanActivity(slices.get(gpu.uuid) ?? []));
+  const held = devices.filter((gpu) => gpu.allocation === "allocated");
+  const unattributed = devices.filter((gpu) => gpu.allocation === "unknown").length;
   // Of those that still report: an old reading is not power now.
   const watts = devices.flatMap((gpu) => (gpu.stale ? [] : (gpu.reading.powerWatts ?? [])));
   return {
     total: devices.length,
-    allocated: known ? held.length : undefined,
-    active: devices.filter((gpu) => !gpu.stale && (activity(gpu) ?? 0) > idleRatio).length,
-    effective: devices.filter((gpu) => !gpu.stale && (activity(gpu) ?? 0) > 0.5).length,
-    idle: devices.filter((gpu) => cellState(gpu, known) === "idle").length,
+    allocated: unattributed === devices.length ? undefined : held.length,
+    unattributed,
+    active: devices.filter((gpu) => busy(gpu) > idleRatio).length,
+    effective: devices.filter((gpu) => busy(gpu) > 0.5).length,
+    idle: held.filter((gpu) => !gpu.stale && busy(gpu) <= idleRatio).length,
+    throttled: devices.filter(isThrottled).length,
     hot: devices.filter((gpu) => (gpu.reading.temperatureCelsius ?? 0) >= warmCelsius).length,
     stale: devices.filter((gpu) => gpu.stale).length,
     powerWatts: watts.length === 0 ? null : watts.reduce((a, b) => a + b, 0),
   };
+}
+
+/** Slices weigh by their memory: a seventh of a card that is busy is a seventh of it. */
+function meanActivity(slices: readonly Gpu[]): number {
+  const weight = (gpu: Gpu): number => gpu.reading.memoryTotalBytes ?? 1;
+  const all = slices.reduce((sum, gpu) => sum + weight(gpu), 0);
+  return slices.reduce((sum, gpu) => sum + (activity(gpu) ?? 0) * weight(gpu), 0) / (all || 1);
 }
 
 /** Every word must be in the node, name, id, slice or a holder; `key:` before a word is ignored. */

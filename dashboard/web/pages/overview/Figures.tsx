@@ -142,7 +142,7 @@ function rate(perMinute: number): Quantity {
 }
 
 function say0(devices: number): string {
-  return devices === 1 ? "1 device" : `${devices.toLocaleString("en-US")} devices`;
+  return devices === 1 ? "1 GPU" : `${devices.toLocaleString("en-US")} GPUs`;
 }
 
 export function FiguresSkeleton(): ReactNode {

@@ -8,7 +8,8 @@ import { plural } from "../../data/format.ts";
 import { livePeriodMs } from "../../data/live.ts";
 import { useEndpoint, useRefresh } from "../../data/queries.ts";
 import { absolute } from "../../data/time.ts";
-import { carry, useScope, useUrlState } from "../../data/url.ts";
+import { carry, useScope, useUrlState, type Scope } from "../../data/url.ts";
+import { Answered } from "../../ui/Answered.tsx";
 import { Button } from "../../ui/Button.tsx";
 import { EmptyState, ProblemView, SkeletonRows } from "../../ui/State.tsx";
 import { Figures, FiguresSkeleton } from "./Figures.tsx";
@@ -19,43 +20,54 @@ import { Traffic } from "./Traffic.tsx";
 import { WhatChanged } from "./WhatChanged.tsx";
 
 export function Page(): ReactNode {
-  const [url, setUrl] = useUrlState();
+  const [url] = useUrlState();
   const scope = useScope(url);
-  const refresh = useRefresh();
   const everyMs = scope.live ? livePeriodMs.analytics : undefined;
   const overview = useEndpoint(
     "getOverview",
     { query: { ...scope.query, buckets: 120 } },
     { everyMs, enabled: scope.ready },
   );
-  if (overview.isError && !overview.data) {
-    return (
-      <ProblemView
-        what="The overview could not be loaded."
-        error={overview.error}
-        onRetry={() => {
-          refresh("getOverview");
-        }}
-      />
-    );
-  }
-  if (!overview.data) return <Loading />;
-  const data = overview.data;
-  if (data.totals.spans === 0 && data.previous === null)
-    return <Nothing filtered={url.filter !== ""} />;
+  return (
+    <Answered query={overview} what="The overview could not be loaded." loading={<Loading />}>
+      {(data) =>
+        data.totals.spans === 0 && data.previous === null ? (
+          <Nothing filtered={url.filter !== ""} />
+        ) : (
+          <Shown
+            data={data}
+            scope={scope}
+            everyMs={everyMs}
+            failed={overview.isError ? overview.error : undefined}
+          />
+        )
+      }
+    </Answered>
+  );
+}
+
+function Shown(props: {
+  readonly data: Overview;
+  readonly scope: Scope;
+  readonly everyMs: number | undefined;
+  readonly failed: unknown;
+}): ReactNode {
+  const { data, scope, everyMs, failed } = props;
+  const [, setUrl] = useUrlState();
+  const refresh = useRefresh();
   return (
     <div className={styles.page}>
       <h1 className="visually-hidden">Overview</h1>
-      {overview.isError ? (
+      {failed === undefined ? null : (
         <ProblemView
           compact
           what="Refreshing failed; these are the last figures."
-          error={overview.error}
+          error={failed}
           onRetry={() => {
             refresh();
           }}
         />
-      ) : null}
+      )}
       <Figures data={data} />
       <Latency scope={scope} everyMs={everyMs} />
       <Traffic

@@ -1,15 +1,31 @@
 /**
  * What the request's devices did while it ran, on the waterfall's own time axis: activity, memory,
- * power and temperature, events. Where nothing is known it says why.
+ * power and temperature, events, the other calls on them and who had them. Where nothing is certain
+ * it says why.
  */
-import { deviceName } from "../../data/device.ts";
-import { Link } from "@tanstack/react-router";
-import { useRef, type ReactNode } from "react";
+import { deviceName, requestsFilter } from "../../data/device.ts";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { useMemo, useRef, type ReactNode } from "react";
 import type { TraceGpuLanes } from "@axonize/core/contract/gpu";
 import type { Trace } from "@axonize/core/contract/trace";
-import { drawHeatStrip, drawLines, type LaneScale } from "../../charts/strip/strip.ts";
-import { bytes, percent, plain, say, timeMs } from "../../data/format.ts";
-import { useEndpoint } from "../../data/queries.ts";
+import { Holders } from "../../charts/holders/Holders.tsx";
+import {
+  callAt,
+  drawNeighbours,
+  packCalls,
+  rowCount,
+  rowPx,
+} from "../../charts/strip/neighbours.ts";
+import {
+  drawHeatStrip,
+  drawLines,
+  drawThrottles,
+  type LaneScale,
+} from "../../charts/strip/strip.ts";
+import { bytes, durationMs, percent, plain, plural, say, timeMs } from "../../data/format.ts";
+import { levelWords } from "../../data/level.ts";
+import { useEndpoint, useStore } from "../../data/queries.ts";
+import { absolute } from "../../data/time.ts";
 import { carry, useUrlState } from "../../data/url.ts";
 import { Chip } from "../../ui/Badge.tsx";
 import { palette } from "../../ui/palette.ts";
@@ -18,7 +34,7 @@ import styles from "./GpuBand.module.css";
 import { useCanvas } from "../../ui/use-canvas.ts";
 import { useTimelinePointer } from "./use-timeline-pointer.ts";
 import type { TimelineView } from "./view.ts";
-import { Cursor } from "./Waterfall.tsx";
+import { Cursor, rightPad as trackPad } from "./Waterfall.tsx";
 
 type Lane = TraceGpuLanes["lanes"][number];
 
@@ -32,16 +48,7 @@ export function GpuBand(props: {
   if (lanes.isError && !lanes.data)
     return <ProblemView compact what="The GPU band could not be loaded." error={lanes.error} />;
   if (!lanes.data) return <div className={styles.loading} aria-hidden="true" />;
-  if (lanes.data.lanes.length === 0) {
-    return (
-      <section className={styles.empty} aria-label="GPUs of this request">
-        <b>GPU</b>
-        <span>
-          {lanes.data.reason === "" ? "No device is known for this request." : lanes.data.reason}
-        </span>
-      </section>
-    );
-  }
+  if (lanes.data.lanes.length === 0) return <Unsure answer={lanes.data} />;
   return (
     <section className={styles.band} aria-label="GPUs of this request">
       {lanes.data.lanes.map((lane) => (
@@ -51,6 +58,47 @@ export function GpuBand(props: {
   );
 }
 
+/** No lane: why, and for an ambiguous join what it may have been. Never a guess. */
+function Unsure({ answer }: { readonly answer: TraceGpuLanes }): ReactNode {
+  const [url] = useUrlState();
+  const words = levelWords(answer.level);
+  return (
+    <section className={styles.empty} aria-label="GPUs of this request">
+      <p>
+        <b>GPU</b>{" "}
+        <Chip tone={words.tone} title={words.long}>
+          {words.short}
+        </Chip>{" "}
+        {answer.reason === "" ? "No device is known for this request." : answer.reason}
+      </p>
+      {answer.candidates.length === 0 ? null : (
+        <p>
+          It may have run on one of{" "}
+          {answer.candidates.map((candidate, i) => (
+            <span key={candidate.uuid}>
+              {i === 0 ? "" : ", "}
+              <Link
+                to="/fleet/$node/$gpu"
+                params={{ node: candidate.node || "-", gpu: candidate.uuid }}
+                search={carry(url)}
+                className={styles.candidate}
+              >
+                {[candidate.node, candidate.name, shortUuid(candidate.uuid)]
+                  .filter(Boolean)
+                  .join(" ")}
+              </Link>
+            </span>
+          ))}
+          . None is shown as its device.
+        </p>
+      )}
+      {answer.evidence.length === 0 ? null : <p>Known: {answer.evidence.join("; ")}.</p>}
+    </section>
+  );
+}
+
+const shortUuid = (uuid: string): string => (uuid.length > 14 ? `${uuid.slice(0, 12)}…` : uuid);
+
 function LaneView(props: {
   readonly lane: Lane;
   readonly trace: Trace;
@@ -58,46 +106,20 @@ function LaneView(props: {
   readonly gutter: number;
 }): ReactNode {
   const { lane, trace, view, gutter } = props;
-  const [url] = useUrlState();
   const { gpu, series } = lane;
   const startMs = timeMs(trace.startTime);
-  const how = trace.resourceGpus.find(({ uuid }) => uuid === gpu.uuid);
   const activity = anyValue(series.smActivityRatio)
     ? series.smActivityRatio
     : series.utilizationRatio;
-  const faults = lane.events.filter((event) => event.kind !== "mig");
+  const band = { gutter, view, startMs };
   return (
     <>
-      <div className={styles.head}>
-        <Link
-          to="/fleet/$node/$gpu"
-          params={{ node: gpu.node === "" ? "-" : gpu.node, gpu: gpu.uuid }}
-          search={carry(url)}
-          className={styles.device}
-        >
-          {gpu.node === "" ? "" : `${gpu.node} / `}
-          {deviceName(gpu)}
-        </Link>
-        <Chip>{gpu.name}</Chip>
-        {gpu.migProfile === "" ? null : <Chip>slice {gpu.migProfile}</Chip>}
-        <span className={styles.level} title={how?.evidence.join("\n")}>
-          {how?.level ?? trace.gpuLevel}
-          {how && how.evidence.length > 0 ? ` · ${how.evidence.join(" + ")}` : ""}
-        </span>
-        <span className={styles.space} />
-        {faults.slice(0, 3).map((event) => (
-          <Chip key={event.time + event.kind} tone="crit">
-            ⚠ {event.kind} {event.message}
-          </Chip>
-        ))}
-      </div>
+      <LaneHead lane={lane} />
       <Track
         label={anyValue(series.smActivityRatio) ? "SM active" : "Utilisation"}
         value={say(percent(mean(activity)))}
         height={40}
-        gutter={gutter}
-        view={view}
-        startMs={startMs}
+        {...band}
         paint={(scale) => {
           drawHeatStrip(scale, series.startMs, series.stepMs, activity, palette());
         }}
@@ -106,10 +128,9 @@ function LaneView(props: {
         label="Memory"
         value={say(bytes(last(series.memoryUsedBytes)))}
         height={58}
-        gutter={gutter}
-        view={view}
-        startMs={startMs}
+        {...band}
         paint={(scale) => {
+          drawThrottles(scale, lane.throttles, palette());
           drawLines(
             scale,
             series.startMs,
@@ -131,10 +152,9 @@ function LaneView(props: {
         label="Power · temperature"
         value={`${say(plain(mean(series.powerWatts), "W"))} · ${say(plain(last(series.temperatureCelsius), "°C"))}`}
         height={64}
-        gutter={gutter}
-        view={view}
-        startMs={startMs}
+        {...band}
         paint={(scale) => {
+          drawThrottles(scale, lane.throttles, palette());
           drawLines(
             scale,
             series.startMs,
@@ -153,18 +173,140 @@ function LaneView(props: {
           );
         }}
       />
+      <NeighbourTrack lane={lane} {...band} />
+      <HolderTrack lane={lane} {...band} />
     </>
+  );
+}
+
+/** The device, and how surely the request ran on it: the level in words, with its evidence. */
+function LaneHead({ lane }: { readonly lane: Lane }): ReactNode {
+  const [url] = useUrlState();
+  const { gpu, series } = lane;
+  const words = levelWords(lane.level);
+  const slowed = [...new Set(lane.throttles.flatMap(({ reasons }) => reasons))];
+  const faults = lane.events.filter((event) => event.kind !== "mig");
+  return (
+    <div className={styles.head}>
+      <Link
+        to="/fleet/$node/$gpu"
+        params={{ node: gpu.node === "" ? "-" : gpu.node, gpu: gpu.uuid }}
+        search={carry(url)}
+        className={styles.device}
+      >
+        {gpu.node === "" ? "" : `${gpu.node} / `}
+        {deviceName(gpu)}
+      </Link>
+      <Chip>{gpu.name}</Chip>
+      {gpu.migProfile === "" ? null : <Chip>slice {gpu.migProfile}</Chip>}
+      <Chip tone={words.tone} title={words.long}>
+        {words.short}
+      </Chip>
+      <span className={styles.level} title={`${lane.level}. ${words.long}`}>
+        {lane.evidence.length > 0 ? lane.evidence.join("; ") : words.long}
+      </span>
+      {series.stepMs < coarseMs ? null : (
+        <Chip title="Raw samples live three days; these are means.">
+          {say(durationMs(series.stepMs))} means
+        </Chip>
+      )}
+      {slowed.length === 0 ? null : <Chip tone="crit">⚠ {slowed.join(", ")}</Chip>}
+      {faults.slice(0, 3).map((event) => (
+        <Chip key={event.time + event.kind} tone="crit">
+          ⚠ {event.kind} {event.message}
+        </Chip>
+      ))}
+    </div>
+  );
+}
+
+/** Steps from here on are aggregates. */
+const coarseMs = 10_000;
+
+interface BandPlace {
+  readonly gutter: number;
+  readonly view: TimelineView;
+  readonly startMs: number;
+}
+
+/** The caller's other calls on the device meanwhile; a click opens one. */
+function NeighbourTrack({
+  lane,
+  gutter,
+  view,
+  startMs,
+}: BandPlace & { readonly lane: Lane }): ReactNode {
+  const [url] = useUrlState();
+  const navigate = useNavigate();
+  const packed = useMemo(() => packCalls(lane.neighbours), [lane.neighbours]);
+  if (lane.neighbourCount === 0) return null;
+  return (
+    <Track
+      label="Same device, other calls"
+      value={
+        <Link
+          to="/requests"
+          search={carry(url, {
+            filter: requestsFilter(lane.gpu),
+            range: absolute({ fromMs: startMs, toMs: startMs + view.endUs / 1e3 }),
+          })}
+          className={styles.candidate}
+        >
+          {plural(lane.neighbourCount, "call")}
+        </Link>
+      }
+      height={Math.max(36, rowCount(packed) * rowPx + 10)}
+      gutter={gutter}
+      view={view}
+      startMs={startMs}
+      paint={(scale) => {
+        drawNeighbours(scale, packed, palette());
+      }}
+      onPick={(scale, x, y) => {
+        const call = callAt(scale, packed, x, y);
+        if (!call) return;
+        void navigate({
+          to: "/requests/$traceId",
+          params: { traceId: call.traceId },
+          search: carry(url, { selected: call.spanId }),
+        });
+      }}
+    />
+  );
+}
+
+/** Follows the window of the waterfall: a handful of bars, which React places anew with each frame. */
+function HolderTrack({
+  lane,
+  gutter,
+  view,
+  startMs,
+}: BandPlace & { readonly lane: Lane }): ReactNode {
+  const window = useStore(view.window);
+  if (lane.holders.length === 0) return null;
+  return (
+    <div className={styles.holders}>
+      <Holders
+        holders={lane.holders}
+        fromMs={startMs + window.fromUs / 1e3}
+        toMs={startMs + window.toUs / 1e3}
+        gutter={gutter}
+        rightPad={trackPad}
+        label="gutter"
+      />
+    </div>
   );
 }
 
 function Track(props: {
   readonly label: string;
-  readonly value: string;
+  readonly value: ReactNode;
   readonly height: number;
   readonly gutter: number;
   readonly view: TimelineView;
   readonly startMs: number;
   readonly paint: (scale: LaneScale) => void;
+  readonly onPick?: (scale: Omit<LaneScale, "context">, x: number, y: number) => void;
 }): ReactNode {
   const { view, startMs } = props;
   const box = useRef<HTMLDivElement>(null);
@@ -185,7 +327,21 @@ function Track(props: {
     },
     [view.window],
   );
-  const drag = useTimelinePointer(box, dragBox, view, () => {});
+  const drag = useTimelinePointer(box, dragBox, view, (event) => {
+    const rect = box.current?.getBoundingClientRect();
+    if (!rect || !props.onPick) return;
+    const window = view.window.get();
+    props.onPick(
+      {
+        width: rect.width,
+        height: rect.height,
+        fromMs: startMs + window.fromUs / 1e3,
+        toMs: startMs + window.toUs / 1e3,
+      },
+      event.clientX - rect.left,
+      event.clientY - rect.top,
+    );
+  });
   return (
     <div className={styles.track}>
       <div className={styles.trackLabel} style={{ width: props.gutter }}>

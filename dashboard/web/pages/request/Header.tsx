@@ -21,6 +21,7 @@ import { useStore } from "../../data/queries.ts";
 import { Chip, StatusText } from "../../ui/Badge.tsx";
 import { CopyButton } from "../../ui/CopySnippet.tsx";
 import { Figure } from "../../ui/Figure.tsx";
+import { PageHead } from "../../ui/PageHead.tsx";
 import styles from "./Header.module.css";
 import { whyParts, whySentence, type WhyPhase } from "./why.ts";
 
@@ -37,10 +38,10 @@ export function Header({ trace }: { readonly trace: Trace }): ReactNode {
     ["user", trace.user],
   ];
   return (
-    <header className={styles.header}>
-      <div className={styles.identity}>
-        <div className={styles.titleRow}>
-          <h1 className={styles.title}>{trace.name}</h1>
+    <PageHead
+      title={trace.name}
+      marks={
+        <>
           {trace.status === "unset" ? null : <StatusText status={trace.status} />}
           {trace.errorCount > 0 && trace.status !== "error" ? (
             <Chip tone="warn">{plural(trace.errorCount, "error")} inside</Chip>
@@ -49,8 +50,10 @@ export function Header({ trace }: { readonly trace: Trace }): ReactNode {
             <code>{trace.traceId.slice(0, 16)}…</code>
             <CopyButton text={trace.traceId} label="Copy the trace id" />
           </span>
-        </div>
-        <div className={styles.facts}>
+        </>
+      }
+      facts={
+        <>
           <span>
             {day(startMs, zone)} {clock(startMs, zone, "ms")}
           </span>
@@ -62,24 +65,26 @@ export function Header({ trace }: { readonly trace: Trace }): ReactNode {
               </span>
             ))}
           <span>{plural(trace.spanCount, "span")}</span>
-        </div>
-      </div>
-      <div className={styles.figures}>
-        <Figure label="Total" q={duration(trace.durationNs)} align="right" />
-        <Figure
-          label={trace.ttftBasis === "none" ? "TTFT" : `TTFT · ${trace.ttftBasis}`}
-          q={durationMs(trace.ttftMs)}
-          align="right"
-        />
-        <Figure label="Per token" q={durationMs(trace.perTokenMs)} align="right" />
-        <Figure label="Tokens" q={tokenPair(trace)} align="right" />
-        <Figure
-          label="Speed"
-          q={trace.tokensPerSecond === null ? noValue : plain(trace.tokensPerSecond, "tok/s")}
-          align="right"
-        />
-      </div>
-    </header>
+        </>
+      }
+      figures={
+        <>
+          <Figure label="Total" q={duration(trace.durationNs)} align="right" />
+          <Figure
+            label={trace.ttftBasis === "none" ? "TTFT" : `TTFT · ${trace.ttftBasis}`}
+            q={durationMs(trace.ttftMs)}
+            align="right"
+          />
+          <Figure label="Per token" q={durationMs(trace.perTokenMs)} align="right" />
+          <Figure label="Tokens" q={tokenPair(trace)} align="right" />
+          <Figure
+            label="Speed"
+            q={trace.tokensPerSecond === null ? noValue : plain(trace.tokensPerSecond, "tok/s")}
+            align="right"
+          />
+        </>
+      }
+    />
   );
 }
 

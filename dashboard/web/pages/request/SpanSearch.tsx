@@ -9,6 +9,7 @@ import { useStore } from "../../data/queries.ts";
 import { topSlot } from "../../data/top-slot.ts";
 import { useKeymap } from "../../data/use-keymap.ts";
 import { Kbd } from "../../ui/Button.tsx";
+import field from "../../ui/SearchField.module.css";
 import styles from "./SpanSearch.module.css";
 
 export interface SpanSearchProps {
@@ -30,11 +31,11 @@ export function SpanSearch({ value, total, at, onChange, onNext }: SpanSearchPro
   });
   if (!slot) return null;
   return createPortal(
-    <search className={styles.field}>
-      <Search size={15} className={styles.icon} aria-hidden="true" />
+    <search className={field.field}>
+      <Search size={15} className={field.icon} aria-hidden="true" />
       <input
         ref={input}
-        className={styles.input}
+        className={field.input}
         value={value}
         aria-label="Search spans"
         placeholder="search spans, status:error dur>500ms"
@@ -51,7 +52,7 @@ export function SpanSearch({ value, total, at, onChange, onNext }: SpanSearchPro
         }}
       />
       {value.trim() === "" ? (
-        <span className={styles.hint}>
+        <span className={field.hint}>
           <Kbd>/</Kbd>
         </span>
       ) : (
@@ -61,7 +62,7 @@ export function SpanSearch({ value, total, at, onChange, onNext }: SpanSearchPro
           </span>
           <button
             type="button"
-            className={styles.step}
+            className={field.step}
             aria-label="Previous match"
             disabled={total === 0}
             onClick={() => {
@@ -72,7 +73,7 @@ export function SpanSearch({ value, total, at, onChange, onNext }: SpanSearchPro
           </button>
           <button
             type="button"
-            className={styles.step}
+            className={field.step}
             aria-label="Next match"
             disabled={total === 0}
             onClick={() => {

@@ -106,12 +106,19 @@ export function Waterfall(props: WaterfallProps): ReactNode {
       role="treegrid"
       aria-label={`Spans, ${plural(model.count, "span")}`}
       aria-rowcount={rows.length}
+      aria-busy={rows.length === 0}
       aria-activedescendant={props.selected >= 0 ? `span-${props.selected}` : undefined}
       tabIndex={0}
       onScroll={onScroll}
     >
       <div className={styles.sticky} role="presentation">
-        <div ref={band} className={styles.band} style={{ left: gutter, right: rightPad }} role="presentation" {...drag}>
+        <div
+          ref={band}
+          className={styles.band}
+          style={{ left: gutter, right: rightPad }}
+          role="presentation"
+          {...drag}
+        >
           <canvas ref={canvas} className={styles.canvas} aria-hidden="true" />
           <div ref={dragBox} className={styles.box} hidden />
           <Cursor view={view} />

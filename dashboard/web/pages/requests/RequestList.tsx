@@ -22,6 +22,7 @@ import type { SearchRecord } from "../../data/url-state.ts";
 import { StatusText } from "../../ui/Badge.tsx";
 import { Num } from "../../ui/Figure.tsx";
 import { PhaseBar } from "../../ui/PhaseBar.tsx";
+import { useSize } from "../../ui/use-size.ts";
 import styles from "./RequestList.module.css";
 import { nextSort, sortToUrl, type Sort, type SortKey } from "./rows.ts";
 import type { RequestRows } from "./use-request-rows.ts";
@@ -36,7 +37,10 @@ export interface RequestListProps {
   readonly onOpen: (traceId: string) => void;
 }
 
-const rowPx = 30;
+const widePx = 30;
+/** On a phone a row has two lines: what it was, and what it did. */
+const narrowPx = 48;
+const phoneWidth = 720;
 
 const columns: readonly {
   readonly key: SortKey | "";
@@ -61,6 +65,8 @@ const columns: readonly {
 export function RequestList(props: RequestListProps): ReactNode {
   const { list, sort, selected } = props;
   const scroller = useRef<HTMLDivElement>(null);
+  const { width } = useSize(scroller);
+  const rowPx = width > 0 && width <= phoneWidth ? narrowPx : widePx;
   const zone = useStore(zoneStore);
   const rows = useVirtualizer({
     count: list.rows.length,
@@ -69,6 +75,11 @@ export function RequestList(props: RequestListProps): ReactNode {
     overscan: 12,
     getItemKey: (index) => list.rows[index]?.traceId ?? index,
   });
+  useEffect(() => {
+    rows.measure();
+    // Only another height of rows asks for it.
+    // oxlint-disable-next-line react/exhaustive-deps
+  }, [rowPx]);
   const items = rows.getVirtualItems();
   const lastIndex = items.at(-1)?.index ?? 0;
   const { more, setAtTop } = list;
@@ -120,6 +131,7 @@ export function RequestList(props: RequestListProps): ReactNode {
                 row={row}
                 index={item.index}
                 top={item.start}
+                height={rowPx}
                 zone={zone}
                 selected={row.traceId === selected}
                 longestNs={longestNs}
@@ -171,6 +183,7 @@ interface RowProps {
   readonly row: TraceRow;
   readonly index: number;
   readonly top: number;
+  readonly height: number;
   readonly zone: Zone;
   readonly selected: boolean;
   readonly longestNs: number;
@@ -182,6 +195,7 @@ function Row({
   row,
   index,
   top,
+  height,
   zone,
   selected,
   longestNs,
@@ -203,7 +217,7 @@ function Row({
       role="row"
       aria-rowindex={index + 2}
       className={selected ? styles.rowSelected : styles.row}
-      style={{ transform: `translateY(${top}px)`, height: rowPx }}
+      style={{ transform: `translateY(${top}px)`, height }}
     >
       {cell(
         "time",

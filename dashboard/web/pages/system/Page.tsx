@@ -17,28 +17,26 @@ import {
 } from "../../data/format.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
 import { livePeriodMs } from "../../data/live.ts";
-import { useEndpoint, useRefresh, useStore } from "../../data/queries.ts";
+import { useEndpoint, useStore } from "../../data/queries.ts";
+import { Answered } from "../../ui/Answered.tsx";
 import { Chip, Dot } from "../../ui/Badge.tsx";
 import { Figure, Num } from "../../ui/Figure.tsx";
 import { ProblemView, SkeletonRows } from "../../ui/State.tsx";
+import { Agents, Unjoined } from "./Agents.tsx";
 import styles from "./Page.module.css";
+import { Section } from "./Section.tsx";
 
 export function Page(): ReactNode {
   const system = useEndpoint("getSystem", {}, { everyMs: livePeriodMs.system });
-  const refresh = useRefresh();
-  if (system.isError && !system.data) {
-    return (
-      <ProblemView
-        what="Axonize cannot tell how it is."
-        error={system.error}
-        onRetry={() => {
-          refresh("getSystem");
-        }}
-      />
-    );
-  }
-  if (!system.data) return <SkeletonRows rows={18} height={32} />;
-  return <Loaded data={system.data} failed={system.isError ? system.error : undefined} />;
+  return (
+    <Answered
+      query={system}
+      what="Axonize cannot tell how it is."
+      loading={<SkeletonRows rows={18} height={32} />}
+    >
+      {(data) => <Loaded data={data} failed={system.isError ? system.error : undefined} />}
+    </Answered>
+  );
 }
 
 function Loaded({ data, failed }: { readonly data: System; readonly failed: unknown }): ReactNode {
@@ -97,29 +95,16 @@ function Loaded({ data, failed }: { readonly data: System; readonly failed: unkn
         <div>
           <Components data={data} />
           <Rejects data={data} />
+          <Unjoined data={data} />
         </div>
       </div>
+      <Agents data={data} />
       <Errors data={data} />
       <p className={styles.note}>
         Version {data.version}, {data.mode}. Metrics for Prometheus are at <code>/metrics</code> of
         each part.
       </p>
     </div>
-  );
-}
-
-function Section({
-  title,
-  children,
-}: {
-  readonly title: string;
-  readonly children: ReactNode;
-}): ReactNode {
-  return (
-    <section className={styles.section}>
-      <h2 className={styles.title}>{title}</h2>
-      {children}
-    </section>
   );
 }
 
