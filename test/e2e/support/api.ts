@@ -4,7 +4,7 @@
 import { api, type Endpoint } from "@axonize/core/contract/api";
 import { FacetList, SpanDetail, Trace, TraceList } from "@axonize/core/contract/trace";
 import { Overview } from "@axonize/core/contract/analytics";
-import { GpuList, GpuMetrics } from "@axonize/core/contract/gpu";
+import { GpuList, GpuMetrics, TraceGpuLanes } from "@axonize/core/contract/gpu";
 import type * as z from "zod";
 
 export type Query = Record<string, string | readonly string[]>;
@@ -17,6 +17,7 @@ export interface ApiClient {
   overview(query?: Query): Promise<z.infer<typeof Overview>>;
   gpus(query?: Query): Promise<z.infer<typeof GpuList>>;
   gpuMetrics(uuid: string, query?: Query): Promise<z.infer<typeof GpuMetrics>>;
+  traceGpus(traceId: string): Promise<z.infer<typeof TraceGpuLanes>>;
 }
 
 export function createApiClient(base: string): ApiClient {
@@ -46,5 +47,6 @@ export function createApiClient(base: string): ApiClient {
     overview: async (query) => await get(api.getOverview, Overview, {}, query),
     gpus: async (query) => await get(api.listGpus, GpuList, {}, query),
     gpuMetrics: async (uuid, query) => await get(api.getGpuMetrics, GpuMetrics, { uuid }, query),
+    traceGpus: async (traceId) => await get(api.getTraceGpu, TraceGpuLanes, { traceId }),
   };
 }

@@ -23,7 +23,10 @@ export interface Started {
 /** From an empty cache this builds the web app first. */
 const startLimitMs = 120_000;
 
-export async function npmStart(dataDir: string): Promise<Started> {
+export async function npmStart(
+  dataDir: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Started> {
   const begun = performance.now();
   const child = spawn("npm", ["start"], {
     cwd: root,
@@ -36,6 +39,7 @@ export async function npmStart(dataDir: string): Promise<Started> {
       AXONIZE_HTTP_LISTEN: "127.0.0.1:0",
       AXONIZE_OTLP_HTTP_LISTEN: "127.0.0.1:0",
       AXONIZE_OTLP_GRPC_LISTEN: "127.0.0.1:0",
+      ...environment,
     },
   });
   let text = "";

@@ -22,6 +22,10 @@ export async function sendWithNode(
   protocol: NodeProtocol,
   endpoint: string,
   service: string,
+  attributes: Readonly<Record<string, string | string[]>> = {
+    "k8s.pod.name": `${service}-0`,
+    "k8s.namespace.name": "e2e",
+  },
 ): Promise<SentCall[]> {
   const inner = exporterFor(protocol, endpoint);
   let problem: Error | undefined;
@@ -38,8 +42,7 @@ export async function sendWithNode(
     resource: resourceFromAttributes({
       "service.name": service,
       "deployment.environment.name": "test",
-      "k8s.pod.name": `${service}-0`,
-      "k8s.namespace.name": "e2e",
+      ...attributes,
     }),
     spanProcessors: [new BatchSpanProcessor({ exporter })],
   });
