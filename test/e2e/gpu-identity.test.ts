@@ -12,8 +12,10 @@ import { createFakeNode, type FakeNode } from "../../agent/testing/fake-driver.t
 import { createFakeProc, podCgroup } from "../../agent/testing/fake-proc.ts";
 import { listing } from "../../agent/testing/identity-bench.ts";
 import { startKubelet } from "../../agent/testing/kubelet-emulator.ts";
+import type { Holder } from "@axonize/core/contract/gpu";
 import { createApiClient, type ApiClient } from "./support/api.ts";
 import { npmStart, type Started } from "./support/npm-start.ts";
+import type { NodeProtocol } from "./support/send-spans.ts";
 import { startSender, type Order } from "./support/sender-process.ts";
 
 const podUid = "5a568c15-a506-4824-a5ac-10ff89d837e1";
@@ -21,6 +23,7 @@ const containerId = "f871d3f1ff330eddd661af03fc0c9b7c156ee2f4eaf180a4431a798bf89
 const sliceUuid = "MIG-5e5e5e5e-0000-5000-8000-000000000003";
 const pairUuids = [4, 5].map((n) => `MIG-5e5e5e5e-0000-5000-8000-00000000000${n}`);
 const gpuUuid = "GPU-5e5e5e5e-0000-4000-8000-000000000001";
+const otherUuid = "GPU-5e5e5e5e-0000-4000-8000-000000000002";
 
 /** 8 H100 with 7 slices each; three of them have UUIDs that the kubelet hands out below. */
 const known: Readonly<Record<string, string | undefined>> = {
@@ -46,34 +49,43 @@ async function until<T>(look: () => Promise<T | undefined>, what: string): Promi
   }
 }
 
+/** Runs the product once for each of its lives, on the same data. */
 async function withProduct(
   node: FakeNode,
   environment: Readonly<Record<string, string>>,
-  use: (product: Started, api: ApiClient) => Promise<void>,
+  ...lives: readonly ((product: Started, api: ApiClient) => Promise<void>)[]
 ): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "axonize-gpu-e2e-"));
-  const product = await npmStart(join(folder, ".axonize"), {
-    AXONIZE_NVML_LIBRARY: node.library(),
-    AXONIZE_FAKE_NVML_CONTROL: node.controlPath,
-    AXONIZE_NODE_NAME: "node-1",
-    ...environment,
-  });
   try {
-    await use(product, createApiClient(product.api));
+    for (const live of lives) {
+      const product = await npmStart(join(folder, ".axonize"), {
+        AXONIZE_NVML_LIBRARY: node.library(),
+        AXONIZE_FAKE_NVML_CONTROL: node.controlPath,
+        AXONIZE_NODE_NAME: "node-1",
+        ...environment,
+      });
+      try {
+        await live(product, createApiClient(product.api));
+      } finally {
+        await product.interrupt();
+      }
+    }
   } finally {
-    await product.interrupt();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function holderOf(api: ApiClient, uuid: string, kind: string): Promise<Holder | undefined> {
+  const { items } = await api.gpus({ from: "-5m", limit: "500" });
+  return items.find((gpu) => gpu.uuid === uuid)?.holders.find((each) => each.kind === kind);
 }
 
 /** Resolves once somebody has had the device for longer than the calls that are sent go back. */
 async function heldLongEnough(api: ApiClient, uuid: string, kind: string): Promise<void> {
   const sentBackMs = 3_500;
   await until(async () => {
-    const { items } = await api.gpus({ from: "-5m" });
-    const holder = items.find((gpu) => gpu.uuid === uuid)?.holders.find((h) => h.kind === kind);
-    const since = holder && Date.parse(holder.from);
-    return since !== undefined && Date.now() - since > sentBackMs ? holder : undefined;
+    const holder = await holderOf(api, uuid, kind);
+    return holder && Date.now() - Date.parse(holder.from) > sentBackMs ? holder : undefined;
   }, `${kind} of ${uuid} for ${sentBackMs} ms`);
 }
 
@@ -91,7 +103,9 @@ test("a call from a pod shows the slice that the kubelet gave it, how surely, an
     AXONIZE_POD_RESOURCES_SOCKET: socketPath,
     AXONIZE_AGENT_PROC_ROOT: proc.root,
   };
-  await withProduct(node, environment, async (product, api) => {
+  let traceId = "";
+  let heldFrom: string | undefined;
+  const firstLife = async (product: Started, api: ApiClient): Promise<void> => {
     await heldLongEnough(api, sliceUuid, "allocation");
     const { items } = await api.gpus({ from: "-5m", limit: "500" });
     assert.equal(items.filter((gpu) => gpu.parentUuid === "").length, 8);
@@ -156,42 +170,54 @@ test("a call from a pod shows the slice that the kubelet gave it, how surely, an
     const lie = await sendAs({ ...pair, "axonize.gpu.uuids": [sliceUuid] });
     assert.deepEqual([lie.gpuLevel, lie.gpus], ["identity.conflict", []], "another pod's slice");
 
+    traceId = call.traceId;
+    heldFrom = holder?.from;
+  };
+  const secondLife = async (_product: Started, api: ApiClient): Promise<void> => {
+    await until(async () => {
+      const holder = await holderOf(api, sliceUuid, "allocation");
+      return holder?.stale === false ? holder : undefined;
+    }, "the kubelet's word after the restart");
+    const holder = await holderOf(api, sliceUuid, "allocation");
+    assert.equal(holder?.from, heldFrom, "an agent's restart ends nothing");
     kubelet.show(listing({}));
     await until(async () => {
-      const now = await api.gpus({ from: "-5m", limit: "500" });
-      const held = now.items.find((gpu) => gpu.uuid === sliceUuid)?.holders ?? [];
-      return held.some(({ kind }) => kind === "allocation") ? undefined : true;
+      const held = await holderOf(api, sliceUuid, "allocation");
+      return held === undefined ? true : undefined;
     }, "the pod has ended");
-    const later = await api.traceGpus(call.traceId);
+    const later = await api.traceGpus(traceId);
     assert.equal(later.lanes[0]?.level, "exact.single", "what was true then stays true");
-  });
+  };
+  await withProduct(node, environment, firstLife, secondLife);
 });
 
 test("on a host without Kubernetes a call is joined by its connection to what its process computes on", async () => {
   await using sender = await startSender();
-  using node = createFakeNode(
-    `gpu 0 h100 uuid=${gpuUuid}`,
-    "gpu 1 h100",
-    `process 0 ${sender.pid} 4096`,
-    "load steady 0.6",
-  );
+  const gpus = [`gpu 0 h100 uuid=${gpuUuid}`, `gpu 1 h100 uuid=${otherUuid}`, "load steady 0.6"];
+  using node = createFakeNode(...gpus, `process 0 ${sender.pid} 4096`);
   const environment = { AXONIZE_POD_RESOURCES_SOCKET: join(tmpdir(), "no-such-kubelet.sock") };
   await withProduct(node, environment, async (product, api) => {
-    // Two process lists have to show it: a context may be opened and left again.
     await heldLongEnough(api, gpuUuid, "usage");
-    for (const protocol of ["grpc", "http/protobuf"] as const) {
+    /** Two process lists have to show it: a context may be opened and left again. */
+    const joinedAs = async (protocol: NodeProtocol, level: string): Promise<void> => {
       const endpoint = protocol === "grpc" ? product.otlpGrpc : product.otlpHttp;
-      const joined = await until(async () => {
-        const [call] = await sender.send({ protocol, endpoint, service: "host", attributes: {} });
-        assert.ok(call);
-        const span = await api.span(call.traceId, call.chatId);
-        return span.gpuLevel === "exact.runtime" ? call : undefined;
-      }, `exact.runtime over ${protocol}`);
-      const { lanes } = await api.traceGpus(joined.traceId);
+      const call = await until(async () => {
+        const [sent] = await sender.send({ protocol, endpoint, service: "host", attributes: {} });
+        assert.ok(sent);
+        const span = await api.span(sent.traceId, sent.chatId);
+        return span.gpuLevel === level ? sent : undefined;
+      }, `${level} over ${protocol}`);
+      const { lanes } = await api.traceGpus(call.traceId);
+      const uuid = level === "exact.runtime" ? gpuUuid : otherUuid;
       assert.deepEqual(
-        lanes.map(({ gpu, level }) => [gpu.uuid, level]),
-        [[gpuUuid, "exact.runtime"]],
+        lanes.map((lane) => [lane.gpu.uuid, lane.level]),
+        [[uuid, level]],
       );
-    }
+    };
+    await joinedAs("grpc", "exact.runtime");
+    await joinedAs("http/protobuf", "exact.runtime");
+    // A server that has another process compute, as vLLM's API server has its engine.
+    node.write(...gpus, `process 1 ${sender.workerPid} 4096`);
+    await joinedAs("grpc", "derived.workers");
   });
 });

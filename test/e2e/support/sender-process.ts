@@ -16,6 +16,8 @@ export interface Order {
 
 export interface Sender extends AsyncDisposable {
   readonly pid: number;
+  /** A process that it started, which ends with it. */
+  readonly workerPid: number;
   send(order: Order): Promise<SentCall[]>;
 }
 
@@ -27,13 +29,17 @@ export async function startSender(): Promise<Sender> {
   const { pid } = child;
   if (pid === undefined) throw new Error("the sender has no pid");
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async (): Promise<unknown> => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error("the sender ended without an answer");
+    return JSON.parse(value);
+  };
   return {
     pid,
+    workerPid: Number(await next()),
     async send(order) {
       child.stdin.write(`${JSON.stringify(order)}\n`);
-      const { value, done } = await lines.next();
-      if (done) throw new Error("the sender ended without an answer");
-      return JSON.parse(value) as SentCall[]; // what the child below prints
+      return (await next()) as SentCall[]; // what the child below prints
     },
     [Symbol.asyncDispose]: async () => await end(child),
   };
@@ -47,6 +53,11 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 if (process.argv[2] === "child") {
+  // Its standard input ends with us, however we end.
+  const worker = spawn(process.execPath, ["-e", "process.stdin.resume()"], {
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  process.stdout.write(`${worker.pid}\n`);
   for await (const line of createInterface({ input: process.stdin })) {
     const { protocol, endpoint, service, attributes } = JSON.parse(line) as Order; // what send() writes
     const sent = await sendWithNode(protocol, endpoint, service, attributes);
