@@ -43,13 +43,17 @@ export function learnedUids(
   return learned;
 }
 
-/** The container that has this device to itself, if its pod has this uid. */
-export function soleOwner(holdings: readonly Holding[], runner: Runner): ContainerName | undefined {
-  const holding = soleHoldings(holdings).find((h) => h.resourceUuid === runner.resourceUuid);
-  if (holding === undefined || holding.podUid === undefined) return undefined;
-  if (holding.podUid !== runner.podUid) return undefined;
-  const { namespace, pod, container } = holding;
-  return { namespace, pod, container };
+/** The containers that have a device to themselves, and whose pod's uid is known: by device. */
+export function soleOwners(
+  holdings: readonly Holding[],
+): ReadonlyMap<string, { readonly podUid: string; readonly owner: ContainerName }> {
+  return new Map(
+    soleHoldings(holdings).flatMap(({ resourceUuid, podUid, namespace, pod, container }) =>
+      podUid === undefined
+        ? []
+        : [[resourceUuid, { podUid, owner: { namespace, pod, container } }] as const],
+    ),
+  );
 }
 
 function soleHoldings(holdings: readonly Holding[]): Holding[] {

@@ -4,7 +4,7 @@
  */
 import { bindingsOf, type KnownContainer, type KnownProcess } from "../identity/bindings.ts";
 import { claimOf } from "../identity/keys.ts";
-import { soleOwner, type Runner } from "../identity/owners.ts";
+import { soleOwners } from "../identity/owners.ts";
 import type {
   Allocation,
   ContainerName,
@@ -12,7 +12,7 @@ import type {
   ObservedUsage,
 } from "../identity/records.ts";
 import type { Resource } from "../identity/resolve.ts";
-import type { MigCapability } from "../proc/device-nodes.ts";
+import type { DeviceNodes, MigCapability } from "../proc/device-nodes.ts";
 import type { Reason } from "../nvml/readings.ts";
 import type { Gpu } from "../nvml/topology.ts";
 import type { ProcessFacts } from "../proc/proc.ts";
@@ -36,6 +36,8 @@ export interface Round {
     podUid: string | undefined;
   }) => { readonly podUid: string; readonly owner: ContainerName | undefined } | undefined;
   readonly isPrivileged: (owner: ContainerName) => boolean;
+  /** Whether it may have been given devices that nobody could tell us. */
+  readonly mayHaveMore: (owner: ContainerName) => boolean;
 }
 
 export interface Joined {
@@ -51,7 +53,8 @@ interface Placed {
 }
 
 export function join(round: Round): Joined {
-  const placed = round.processes.map((process) => place(round, process));
+  const owners = soleOwners(round.allocations);
+  const placed = round.processes.map((process) => place(round, owners, process));
   return {
     usages: placed.flatMap((each) => usagesOf(round, each)),
     bindings: bindings(round, placed),
@@ -60,13 +63,17 @@ export function join(round: Round): Joined {
 }
 
 /** Which container it is in: by its id, else by what only one container of its pod has. */
-function place(round: Round, process: ComputingProcess): Placed {
+function place(
+  round: Round,
+  sole: ReturnType<typeof soleOwners>,
+  process: ComputingProcess,
+): Placed {
   const { containerId, podUid } = process.facts;
   const known = round.podOf({ containerId, podUid });
   const uid = known?.podUid ?? podUid;
-  const owners = process.devices.flatMap((resourceUuid) => {
-    const runner: Runner = { podUid, resourceUuid };
-    return soleOwner(round.allocations, runner) ?? [];
+  const owners = process.devices.flatMap((device) => {
+    const found = sole.get(device);
+    return found && found.podUid === uid ? [found.owner] : [];
   });
   const isOne = new Set(owners.map(claimOf)).size === 1;
   return { process, owner: known?.owner ?? (isOne ? owners[0] : undefined), podUid: uid };
@@ -95,12 +102,13 @@ function bindings(round: Round, placed: readonly Placed[]): ObservedBinding[] {
   const add = (key: string, of: Omit<KnownContainer, "key" | "allocated">): void => {
     const before = containers.get(key);
     const given = of.owner && (allocated.get(claimOf(of.owner)) ?? []);
+    const isTold = round.hasKubelet && of.owner !== undefined && !round.mayHaveMore(of.owner);
     containers.set(key, {
       key,
       ...of,
       containerId: of.containerId ?? before?.containerId,
       podUid: of.podUid ?? before?.podUid,
-      allocated: round.hasKubelet
+      allocated: isTold
         ? given?.flatMap(({ resourceUuid }) => resources.get(resourceUuid) ?? [])
         : undefined,
     });
@@ -111,6 +119,7 @@ function bindings(round: Round, placed: readonly Placed[]): ObservedBinding[] {
     const owner = { namespace, pod, container };
     add(key, { owner, podUid, containerId: undefined, privileged: round.isPrivileged(owner) });
   }
+  const visibleTo = createVisibility(round);
   const processes = placed.map((each): KnownProcess => {
     const { process, owner, podUid } = each;
     const { containerId } = process.facts;
@@ -119,7 +128,7 @@ function bindings(round: Round, placed: readonly Placed[]): ObservedBinding[] {
       const privileged = owner ? round.isPrivileged(owner) : false;
       add(key, { owner, podUid, containerId, privileged });
     }
-    return knownProcess(round, process, key);
+    return knownProcess(round, process, { containerKey: key, visibleTo });
   });
   return bindingsOf(containers.values(), processes);
 }
@@ -127,7 +136,7 @@ function bindings(round: Round, placed: readonly Placed[]): ObservedBinding[] {
 function knownProcess(
   round: Round,
   process: ComputingProcess,
-  containerKey: string | undefined,
+  of: { containerKey: string | undefined; visibleTo: ReturnType<typeof createVisibility> },
 ): KnownProcess {
   const refOf = ({ pid, startTime, ownPid }: ProcessFacts) => ({
     bootId: round.bootId,
@@ -138,9 +147,9 @@ function knownProcess(
   const { nodes, environment, runtime, mps } = process;
   return {
     process: refOf(process.facts),
-    containerKey,
+    containerKey: of.containerKey,
     ancestors: process.ancestors.map(refOf),
-    visible: nodes && visibleResources(nodes, nodeGpus(round.gpus), round.capabilities),
+    visible: nodes && of.visibleTo(nodes),
     environment: environment && {
       visibleDevices: environment.visibleDevices,
       deviceOrder: environment.deviceOrder,
@@ -148,6 +157,17 @@ function knownProcess(
     mps,
     remaps: environment?.remaps ?? false,
     runtime,
+  };
+}
+
+/** Processes that see the same share one answer, and what the resolver knows of that set. */
+function createVisibility({ gpus, capabilities }: Round) {
+  const here = nodeGpus(gpus);
+  const answers = new Map<string, readonly Resource[] | undefined>();
+  return (nodes: DeviceNodes): readonly Resource[] | undefined => {
+    const key = `${nodes.gpus.join()};${nodes.capabilities.join()}`;
+    if (!answers.has(key)) answers.set(key, visibleResources(nodes, here, capabilities));
+    return answers.get(key);
   };
 }
 

@@ -5,6 +5,7 @@
 import type { Clock } from "@axonize/core/runtime/clock";
 import type { Log } from "@axonize/core/runtime/log";
 import type { IdentityHistory } from "../identity/history.ts";
+import { claimOf } from "../identity/keys.ts";
 import { learnedUids, type Runner } from "../identity/owners.ts";
 import type {
   Allocation,
@@ -62,6 +63,8 @@ interface RoundsOptions {
 
 /** What the rounds remember between two pieces of news. */
 interface Known {
+  /** Containers of the newest list with devices that could not be tied to silicon. */
+  unmapped: ReadonlySet<string>;
   devices: DevicesSeen | undefined;
   missing: ProcessesSeen["list"]["missing"];
   /** `namespace/pod` → uid, where no pod source tells it. */
@@ -71,7 +74,12 @@ interface Known {
 export function createRounds(deps: RoundsDeps, options: RoundsOptions): Rounds {
   const { clock, history, kubelet } = deps;
   const evidence = createEvidence(deps);
-  const known: Known = { devices: undefined, missing: new Map(), learned: new Map() };
+  const known: Known = {
+    devices: undefined,
+    missing: new Map(),
+    learned: new Map(),
+    unmapped: new Set(),
+  };
   const telling = createTelling(deps, options);
   const observers = createObservers(deps, options, { known, observe: telling.observe });
   const settle = (): ReturnType<typeof join> | undefined => {
@@ -182,6 +190,7 @@ function createObservers(
       const { podCount, allocations } = mapped;
       observe({ type: "allocations", podCount, allocations });
       troubles.unmapped(mapped.unmapped);
+      known.unmapped = new Set(mapped.unmapped.map(claimOf));
     },
     /** Energy that fell while no agent looked: the driver was loaded anew in between. */
     energy: (): void => {
@@ -204,6 +213,7 @@ function createObservers(
         missing: known.missing,
         capabilities: proc.migCapabilities(),
         ...podQuestions(deps.pods()),
+        mayHaveMore: (owner) => known.unmapped.has(claimOf(owner)),
       });
       observe({ type: "usages", usages: joined.usages });
       observe({ type: "ordinals", bindings: joined.bindings });
@@ -255,6 +265,14 @@ function stillListed(
   return new Map([...learned].filter(([name]) => names.has(name)));
 }
 
+const nothingOfPod = {
+  containers: [],
+  hamiDevices: undefined,
+  kai: undefined,
+  ended: false,
+  hasClaims: false,
+};
+
 /** What cgroups and telemetry call the pod: of a static one the kubelet's own uid. */
 const uidOf = (pod: Pod): string => pod.staticUid ?? pod.uid;
 
@@ -264,8 +282,8 @@ function sourceOf(informer: PodInformer | undefined, learned: ReadonlyMap<string
       const pod = informer?.byName(namespace, name);
       if (pod) return { ...pod, uid: uidOf(pod) };
       const uid = learned.get(`${namespace}/${name}`);
-      const unknown = { containers: [], hamiDevices: undefined, kai: undefined, ended: false };
-      return uid === undefined ? undefined : { namespace, name, uid, ...unknown };
+      const unknown = { ...nothingOfPod, namespace, name };
+      return uid === undefined ? undefined : { ...unknown, uid };
     },
     all: () => (informer?.all() ?? []).map((pod) => ({ ...pod, uid: uidOf(pod) })),
     uuidOfClaimed: (device: { driver: string; pool: string; device: string }) =>

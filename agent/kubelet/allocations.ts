@@ -26,6 +26,7 @@ export interface NodeDevice {
 export type UnmappedReason =
   | "not_on_this_node" // the id has a form we know and names nothing that is here
   | "slot_only" // HAMi: the pod's annotation has the GPU, the id has not; no pod source told it
+  | "claims_unlisted" // the pod has claims and the kubelet, before 1.34, lists none: not "no GPU"
   | "unknown_form"; // another vendor's or another driver's
 
 export interface Unmapped {
@@ -54,6 +55,8 @@ export interface PodSource {
 export interface SourcePod extends SharingPod {
   readonly uid: string | undefined;
   readonly ended: boolean;
+  /** It has claims of DRA, whatever for. */
+  readonly hasClaims: boolean;
 }
 
 export const noPodSource: PodSource = {
@@ -95,11 +98,27 @@ export function mapAllocations(
       });
     }
   }
+  for (const pod of pods) {
+    for (const each of unlistedClaims(pod, source)) unmapped.set(JSON.stringify(each), each);
+  }
   return {
     podCount: pods.length,
     allocations: [...claimsShared([...allocations.values()]), ...sharesOf(source.all(), reserved)],
     unmapped: [...unmapped.values()],
   };
+}
+
+/** Each container of a pod with claims of which the list has none: what it was given is unknown. */
+function unlistedClaims(pod: PodResources, source: PodSource): Unmapped[] {
+  const isListed = pod.containers.some(({ claims }) => claims.length > 0);
+  if (isListed || source.podOf(pod.namespace, pod.name)?.hasClaims !== true) return [];
+  const { namespace, name } = pod;
+  const what = {
+    resourceName: "resource.k8s.io",
+    deviceId: "",
+    reason: "claims_unlisted",
+  } as const;
+  return pod.containers.map((each) => ({ namespace, pod: name, container: each.name, ...what }));
 }
 
 /** Several containers under one claim of DRA share its device by intent, each as a slot of its own. */

@@ -29,6 +29,7 @@ function known(name: string, more: Partial<SourcePod> = {}): SourcePod {
     name,
     uid: `uid-${name}`,
     ended: false,
+    hasClaims: false,
     containers: [
       { name: "setup", init: true },
       { name: "main", init: false },
@@ -138,5 +139,16 @@ test("a DRA device is what its driver published, before what its name says", () 
   assert.equal(
     mapAllocations([pod], node, noPodSource, { isOurs: () => true }).allocations.length,
     1,
+  );
+});
+
+test("a pod with claims that the kubelet does not list is unknown, and not without a GPU", () => {
+  const mapped = map(
+    [listed("a", []), listed("b", [])],
+    [known("a", { hasClaims: true }), known("b")],
+  );
+  assert.deepEqual(
+    mapped.unmapped.map(({ pod, reason }) => [pod, reason]),
+    [["a", "claims_unlisted"]],
   );
 });
