@@ -10,7 +10,7 @@ import { isContentRole } from "./key-roles.ts";
 import { ByteWriter } from "./native.ts";
 import type { Strings } from "./strings.ts";
 import { countCharacters, cutLength, isValid, repaired } from "./text.ts";
-import type { Wire } from "./wire.ts";
+import { keyTag, valueOfKeyTag, type Wire } from "./wire.ts";
 
 export type Capture = "None" | "Redacted" | "Full";
 
@@ -24,8 +24,6 @@ export const valueTag = {
   keyValues: 0x32,
   bytes: 0x3a,
 } as const;
-export const keyTag = 0x0a;
-export const valueOfKeyTag = 0x12;
 
 const encoder = new TextEncoder();
 const hex = encoder.encode("0123456789abcdef");

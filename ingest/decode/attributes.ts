@@ -1,28 +1,23 @@
 /**
- * A span's attributes: from wire bytes into the payload's typed maps, and into the slots that
- * normalising reads. The key that came next in the span before, in the usual layout, spares the
- * general parse, which takes any key, order, repeats and unknown fields.
+ * A span's attributes: from wire bytes into the payload's typed maps, and into what normalising
+ * reads. What comes as expected is taken by `expected-attributes.ts`; here is the general parse, for
+ * any key, order, repeats and unknown fields.
  *
  * Content goes to `content` by the capture setting; everything else is stored as it came.
  */
-import type { Slots } from "../normalize/slots.ts";
-import {
-  keyTag,
-  redaction,
-  valueOfKeyTag,
-  valueTag,
-  type Capture,
-  type JsonText,
-} from "./any-value.ts";
-import { textCut, textRepaired, type TextColumn } from "./columns.ts";
-import { aliasOfRole, isContentRole, isPlainRole } from "./key-roles.ts";
+import { meaningOf, type Meaning, type Said } from "../normalize/said.ts";
+import { redaction, valueTag, type Capture, type JsonText } from "./any-value.ts";
+import { textCut, textRepaired, type Texts } from "./columns.ts";
+import { aliasOfRole, isContentRole } from "./key-roles.ts";
+import { ExpectedAttributes } from "./expected-attributes.ts";
 import * as limits from "./limits.ts";
 import { ListMemos } from "./list-memos.ts";
 import { Meanings } from "./meanings.ts";
-import type { SpanScan } from "./span-scan.ts";
+import { createPaths, type Paths } from "./paths.ts";
+import { attributeTag, type SpanScan } from "./span-scan.ts";
 import type { Strings } from "./strings.ts";
 import type { PayloadTable } from "./tables.ts";
-import type { Wire } from "./wire.ts";
+import { keyTag, valueOfKeyTag, type Wire } from "./wire.ts";
 
 export class AttributeWriter {
   marks = 0;
@@ -32,18 +27,27 @@ export class AttributeWriter {
   private readonly json: JsonText;
   private readonly meanings: Meanings;
   private readonly lists: ListMemos;
+  private readonly paths: Paths;
+  private readonly expected: ExpectedAttributes;
+  /** Where the span's keys begin in each of its maps. */
+  private readonly firsts = new Uint32Array(6);
+  /** By key: the span that had it, where anything but the path needs to know (`markSeen`). */
   private seen = new Uint32Array(1024);
+  private readonly seenUntil = new Uint32Array(6);
   private serial = 0;
-  private previousKey = 0;
+  private isMarked = false;
   private valueStart = 0;
   private valueEnd = 0;
 
-  constructor(deps: { wire: Wire; strings: Strings; json: JsonText; slots: Slots }) {
+  constructor(deps: { wire: Wire; strings: Strings; json: JsonText; said: Said }) {
     this.wire = deps.wire;
     this.strings = deps.strings;
     this.json = deps.json;
     this.meanings = new Meanings(deps);
     this.lists = new ListMemos(deps);
+    this.paths = createPaths(deps.strings);
+    const { meanings, lists } = this;
+    this.expected = new ExpectedAttributes({ ...deps, meanings, lists });
   }
 
   /** Interned strings were renumbered. */
@@ -51,117 +55,88 @@ export class AttributeWriter {
     this.seen = new Uint32Array(1024);
     this.meanings.clear();
     this.lists.clear();
-    this.previousKey = 0;
+    this.paths.clear();
   }
 
-  write(scan: SpanScan, payload: PayloadTable, row: number): void {
-    const { starts, ends, kept } = scan.attributes;
-    this.serial = (this.serial + 1) >>> 0;
-    if (this.serial === 0) {
-      this.seen.fill(0);
-      this.serial = 1;
-    }
-    this.previousKey = 0;
-    for (let i = 0; i < kept; i += 1) {
-      const start = starts[i] ?? 0;
-      const end = ends[i] ?? 0;
-      if (!this.expected(start, end, payload)) this.attribute(start, end, payload);
-    }
-    payload.attrs_str.endRow(row);
-    payload.attrs_int.endRow(row);
-    payload.attrs_num.endRow(row);
-    payload.attrs_bool.endRow(row);
-    payload.attrs_json.endRow(row);
-    payload.content.endRow(row);
+  /** Fills the row whose words are at `row`; `scope` foretells which keys come. */
+  write(scan: SpanScan, payload: PayloadTable, row: number, scope: number): void {
+    const { attrs_str, attrs_int, attrs_num, attrs_bool, attrs_json, content, words } = payload;
+    const { firsts } = this;
+    firsts[0] = attrs_str.keys.length;
+    firsts[1] = attrs_int.keys.length;
+    firsts[2] = attrs_num.keys.length;
+    firsts[3] = attrs_bool.keys.length;
+    firsts[4] = attrs_json.keys.length;
+    firsts[5] = content.keys.length;
+    this.isMarked = false;
+    this.expected.path = this.paths.root(scope);
+    this.expected.capture = this.capture;
+    this.all(scan, payload);
+    words[row + attrs_str.at] = attrs_str.keys.length - (firsts[0] ?? 0);
+    words[row + attrs_int.at] = attrs_int.keys.length - (firsts[1] ?? 0);
+    words[row + attrs_num.at] = attrs_num.keys.length - (firsts[2] ?? 0);
+    words[row + attrs_bool.at] = attrs_bool.keys.length - (firsts[3] ?? 0);
+    words[row + attrs_json.at] = attrs_json.keys.length - (firsts[4] ?? 0);
+    words[row + content.at] = content.keys.length - (firsts[5] ?? 0);
   }
 
-  /**
-   * Nearly every attribute: the key that followed its predecessor last time, no content, a short
-   * scalar. Answers false, with nothing done, where anything is otherwise.
-   */
-  private expected(start: number, end: number, payload: PayloadTable): boolean {
-    const { strings, seen } = this;
-    const { bytes, view } = this.wire;
-    const length = bytes[start + 1] ?? 0x80;
-    const value = start + 2 + length;
-    if (length >= 0x80 || value + 4 > end || bytes[start] !== keyTag) return false;
-    const size = bytes[value + 1] ?? 0x80;
-    if (size >= 0x80 || value + 2 + size !== end || bytes[value] !== valueOfKeyTag) return false;
-    const key = strings.next[this.previousKey] ?? 0;
-    const role = strings.roles[key] ?? 0;
-    if (!isPlainRole(role) || strings.clean[key] !== key || key >= seen.length) return false;
-    if (seen[key] === this.serial || !strings.is(key, bytes, view, start + 2, length)) return false;
-    const at = value + 3;
-    const alias = aliasOfRole(role);
-    switch (bytes[value + 2] ?? 0) {
-      case valueTag.string:
-        if (at + 1 + (bytes[at] ?? 0x80) !== end) return false;
-        if (!payload.attrs_str.values.pushPrefixed(bytes, view, at, end - at)) return false;
-        payload.attrs_str.keys.push(key);
-        if (alias >= 0) this.meanings.text(alias, at + 1, end);
-        break;
-      case valueTag.int:
-        if (!this.shortInt(at, end, key, alias, payload)) return false;
-        break;
-      case valueTag.double:
-        if (at + 8 !== end) return false;
-        payload.attrs_num.keys.push(key);
-        payload.attrs_num.values.push2(view.getUint32(at, true), view.getUint32(at + 4, true));
-        if (alias >= 0) this.meanings.double(alias, view.getFloat64(at, true));
-        break;
-      case valueTag.array:
-        if (!this.lists.again(key, alias, value + 2, end, this.capture, payload)) return false;
-        break;
-      default:
-        return false;
+  private all(scan: SpanScan, payload: PayloadTable): void {
+    const { wire } = this;
+    const end = scan.attributesEnd;
+    let left = Math.min(scan.attributes, limits.attributesPerSpan);
+    wire.pos = scan.attributesStart;
+    while (left > 0) {
+      left = this.expected.take(left, end, payload);
+      if (left === 0) break;
+      const tag = wire.tag(end);
+      if (tag === attributeTag) {
+        wire.block(end);
+        const next = wire.end;
+        this.attribute(wire.start, next, payload);
+        wire.pos = next;
+        left -= 1;
+      } else wire.skip(tag, end);
     }
-    seen[key] = this.serial;
-    this.previousKey = key;
-    return true;
-  }
-
-  /** A varint of at most 56 bits that ends where it should. */
-  private shortInt(
-    start: number,
-    end: number,
-    key: number,
-    alias: number,
-    payload: PayloadTable,
-  ): boolean {
-    const { bytes } = this.wire;
-    if (end - start > 8 || start === end) return false;
-    const last = end - 1;
-    // Two halves of four bytes: 28 bits each.
-    let low = 0;
-    let high = 0;
-    for (let at = start; at < last; at += 1) {
-      const byte = bytes[at] ?? 0;
-      if (byte < 0x80) return false;
-      if (at - start < 4) low |= (byte & 0x7f) << ((at - start) * 7);
-      else high |= (byte & 0x7f) << ((at - start - 4) * 7);
-    }
-    const top = bytes[last] ?? 0x80;
-    if (top >= 0x80) return false;
-    if (last - start < 4) low |= top << ((last - start) * 7);
-    else high |= top << ((last - start - 4) * 7);
-    const lo = (low | (high << 28)) >>> 0;
-    const hi = high >>> 4;
-    payload.attrs_int.keys.push(key);
-    payload.attrs_int.values.push2(lo, hi);
-    if (alias >= 0) this.meanings.int(alias, hi * 2 ** 32 + lo);
-    return true;
   }
 
   /** Any attribute at all. */
   private attribute(start: number, end: number, payload: PayloadTable): void {
     const key = this.key(start, end);
-    if (key >= this.seen.length) this.widenSeen();
+    this.markSeen(payload);
     if (this.seen[key] === this.serial) {
       this.marks |= limits.marks.duplicateAttributes;
       return;
     }
     this.seen[key] = this.serial;
-    this.value(key, payload);
+    this.expected.path = this.paths.follow(this.expected.path, key);
+    this.value(key, this.strings.role(key), payload);
+  }
+
+  /** Brings `seen` up to date with the keys that were written. */
+  private markSeen({ maps }: PayloadTable): void {
+    const { firsts, seenUntil } = this;
+    if (!this.isMarked) {
+      this.isMarked = true;
+      this.serial = (this.serial + 1) >>> 0;
+      if (this.serial === 0) {
+        this.seen.fill(0);
+        this.serial = 1;
+      }
+      seenUntil.set(firsts);
+    }
+    if (this.strings.count > this.seen.length) {
+      const wide = new Uint32Array(this.strings.count * 2);
+      wide.set(this.seen);
+      this.seen = wide;
+    }
+    for (let i = 0; i < maps.length; i += 1) {
+      const keys = maps[i]?.keys;
+      if (keys === undefined) continue;
+      for (let at = seenUntil[i] ?? 0; at < keys.length; at += 1) {
+        this.seen[keys.words[at] ?? 0] = this.serial;
+      }
+      seenUntil[i] = keys.length;
+    }
   }
 
   /** Interns the key and leaves the value's bounds in `valueStart` and `valueEnd`. */
@@ -211,27 +186,25 @@ export class AttributeWriter {
   }
 
   private intern(bytes: Uint8Array, view: DataView, offset: number, length: number): number {
-    const id = this.strings.after(this.previousKey, bytes, view, offset, length);
-    this.previousKey = id;
+    const id = this.strings.intern(bytes, view, offset, length);
     const clean = this.strings.clean[id] ?? id;
     if (clean !== id) this.marks |= limits.marks.invalidUtf8;
     return clean;
   }
 
-  private value(key: number, payload: PayloadTable): void {
-    const role = this.strings.roles[key] || this.strings.role(key);
-    const alias = aliasOfRole(role);
+  private value(key: number, role: number, payload: PayloadTable): void {
+    const meaning = meaningOf(aliasOfRole(role));
     if (isContentRole(role)) {
-      this.content(key, alias, payload);
+      this.content(key, meaning, payload);
       return;
     }
     const { wire, valueStart, valueEnd } = this;
     if (valueStart < valueEnd) {
       wire.pos = valueStart + 1;
       const tag = wire.bytes[valueStart] ?? 0;
-      if (this.scalar(tag, valueEnd, key, alias, payload)) return;
+      if (this.scalar(tag, valueEnd, key, meaning, payload)) return;
     }
-    this.oddValue(key, alias, payload);
+    this.oddValue(key, meaning, payload);
   }
 
   /** Stores a scalar whose tag was just read if it is all there is up to `end`; else false. */
@@ -239,33 +212,33 @@ export class AttributeWriter {
     tag: number,
     end: number,
     key: number,
-    alias: number,
+    meaning: Meaning | undefined,
     payload: PayloadTable,
   ): boolean {
     const { wire } = this;
     if (tag === valueTag.string) {
       wire.block(end);
       if (wire.pos !== end) return false;
-      this.text(key, alias, payload, wire.start, end);
+      this.text(key, meaning, payload, wire.start, end);
     } else if (tag === valueTag.int) {
       wire.varint64(end);
       if (wire.pos !== end) return false;
-      this.int(key, alias, payload);
+      this.int(key, meaning, payload);
     } else if (tag === valueTag.double) {
       wire.fixed64(end);
       if (wire.pos !== end) return false;
-      this.double(key, alias, payload);
+      this.double(key, meaning, payload);
     } else if (tag === valueTag.bool) {
       wire.varint64(end);
       if (wire.pos !== end) return false;
-      payload.attrs_bool.keys.push(key);
-      payload.attrs_bool.values.push(wire.lo !== 0 || wire.hi !== 0 ? 1 : 0);
+      payload.attrs_bool.keys.push1(key);
+      payload.attrs_bool.values.push1(wire.lo !== 0 || wire.hi !== 0 ? 1 : 0);
     } else return false;
     return true;
   }
 
   /** Arrays, lists, bytes, nothing at all, and unions with several fields, of which the last counts. */
-  private oddValue(key: number, alias: number, payload: PayloadTable): void {
+  private oddValue(key: number, meaning: Meaning | undefined, payload: PayloadTable): void {
     const { wire, valueEnd } = this;
     let last = 0;
     let lastStart = valueEnd;
@@ -282,58 +255,59 @@ export class AttributeWriter {
     }
     wire.pos = lastStart;
     if (last !== 0) wire.tag(lastEnd);
-    if (this.scalar(last, lastEnd, key, alias, payload)) return;
-    if (alias >= 0 && last === valueTag.array) this.meanings.list(alias, lastStart, lastEnd);
-    payload.attrs_json.keys.push(key);
+    if (this.scalar(last, lastEnd, key, meaning, payload)) return;
+    const list = last === valueTag.array ? meaning : undefined;
+    const label = list === undefined ? 0 : this.meanings.list(list, lastStart, lastEnd);
+    payload.attrs_json.keys.push1(key);
     const { marks } = this;
     this.jsonText(lastStart, lastEnd, payload.attrs_json.values, limits.attributeBytes);
-    if (alias >= 0 && last === valueTag.array && marks === this.marks) {
-      this.lists.remember(alias, this.valueStart, valueEnd, this.capture);
+    if (list !== undefined && marks === this.marks) {
+      this.lists.remember(list, this.valueStart, valueEnd, this.capture, label);
     }
   }
 
   private text(
     key: number,
-    alias: number,
+    meaning: Meaning | undefined,
     payload: PayloadTable,
     start: number,
     end: number,
   ): void {
-    if (alias >= 0) this.meanings.text(alias, start, end);
-    payload.attrs_str.keys.push(key);
+    if (meaning !== undefined) this.meanings.text(meaning, start, end);
+    payload.attrs_str.keys.push1(key);
     const { bytes, view } = this.wire;
     this.note(
       payload.attrs_str.values.push(bytes, view, start, end - start, limits.attributeBytes),
     );
   }
 
-  private int(key: number, alias: number, payload: PayloadTable): void {
+  private int(key: number, meaning: Meaning | undefined, payload: PayloadTable): void {
     const { lo, hi } = this.wire;
-    payload.attrs_int.keys.push(key);
+    payload.attrs_int.keys.push1(key);
     payload.attrs_int.values.push2(lo, hi);
-    if (alias >= 0) this.meanings.int(alias, (hi | 0) * 2 ** 32 + lo);
+    if (meaning !== undefined) this.meanings.int(meaning, (hi | 0) * 2 ** 32 + lo);
   }
 
-  private double(key: number, alias: number, payload: PayloadTable): void {
+  private double(key: number, meaning: Meaning | undefined, payload: PayloadTable): void {
     const { lo, hi, pos, view } = this.wire;
-    payload.attrs_num.keys.push(key);
+    payload.attrs_num.keys.push1(key);
     payload.attrs_num.values.push2(lo, hi);
-    if (alias >= 0) this.meanings.double(alias, view.getFloat64(pos - 8, true));
+    if (meaning !== undefined) this.meanings.double(meaning, view.getFloat64(pos - 8, true));
   }
 
   /** Content never reaches the plain maps; only its bounds may feed an alias (a finish reason). */
-  private content(key: number, alias: number, payload: PayloadTable): void {
+  private content(key: number, meaning: Meaning | undefined, payload: PayloadTable): void {
     const { wire, valueStart, valueEnd } = this;
-    if (alias >= 0 && wire.bytes[valueStart] === valueTag.string) {
+    if (meaning !== undefined && wire.bytes[valueStart] === valueTag.string) {
       wire.pos = valueStart + 1;
       wire.block(valueEnd);
-      this.meanings.text(alias, wire.start, wire.end);
+      this.meanings.text(meaning, wire.start, wire.end);
     }
     if (this.capture === "None") {
       this.marks |= limits.marks.contentDropped;
       return;
     }
-    payload.content.keys.push(key);
+    payload.content.keys.push1(key);
     if (this.capture === "Redacted") {
       this.marks |= limits.marks.contentRedacted;
       const text = Buffer.from(redaction(wire, valueStart, valueEnd), "latin1");
@@ -353,7 +327,7 @@ export class AttributeWriter {
     this.jsonText(valueStart, valueEnd, payload.content.values, limits.contentBytes);
   }
 
-  private jsonText(start: number, end: number, into: TextColumn, most: number): void {
+  private jsonText(start: number, end: number, into: Texts, most: number): void {
     const { json } = this;
     json.reset();
     json.capture = this.capture;
@@ -374,12 +348,6 @@ export class AttributeWriter {
   private note(did: number): void {
     if ((did & textCut) !== 0) this.marks |= limits.marks.truncated;
     if ((did & textRepaired) !== 0) this.marks |= limits.marks.invalidUtf8;
-  }
-
-  private widenSeen(): void {
-    const wide = new Uint32Array(Math.max(this.seen.length * 2, this.strings.count));
-    wide.set(this.seen);
-    this.seen = wide;
   }
 }
 

@@ -8,14 +8,8 @@ import type { FacetJournal, Facets } from "./facets.ts";
 import * as limits from "./limits.ts";
 import type { Resource } from "./resources.ts";
 import type { Strings } from "./strings.ts";
-import {
-  FacetTable,
-  PayloadTable,
-  ResourceTable,
-  SpanTable,
-  TraceIndexTable,
-  type Table,
-} from "./tables.ts";
+import type { Table } from "./table.ts";
+import { FacetTable, PayloadTable, ResourceTable, SpanTable, TraceIndexTable } from "./tables.ts";
 import { TraceIndex } from "./trace-index.ts";
 
 /** What spans of one day and class fill. */
@@ -60,7 +54,7 @@ export class Batches {
   private idlePayloadDays: PayloadDay[] = [];
   private touchedSpans: SpanDay[] = [];
   private touchedPayloads: PayloadDay[] = [];
-  private readonly resources = new ResourceTable();
+  private readonly resources: ResourceTable;
   private emitted: Resource[] = [];
   private emittedBefore = 0;
 
@@ -68,6 +62,7 @@ export class Batches {
     this.strings = deps.strings;
     this.facets = deps.facets;
     this.seed = deps.seed;
+    this.resources = new ResourceTable(deps.strings);
   }
 
   begin(): void {
@@ -88,6 +83,8 @@ export class Batches {
   }
 
   spanDay(day: number, retention: number): SpanDay {
+    const last = this.touchedSpans.at(-1);
+    if (last !== undefined && last.day === day && last.retention === retention) return last;
     const key = day * 4096 + retention;
     let found = this.spanDays.get(key);
     if (found === undefined) {
@@ -108,6 +105,8 @@ export class Batches {
   }
 
   payloadDay(day: number, retention: number): PayloadDay {
+    const last = this.touchedPayloads.at(-1);
+    if (last !== undefined && last.day === day && last.retention === retention) return last;
     const key = day * 4096 + retention;
     let found = this.payloadDays.get(key);
     if (found === undefined) {
@@ -136,11 +135,14 @@ export class Batches {
     resource.batch = this.batch;
     this.emitted.push(resource);
     const { resources } = this;
-    resources.tenant_id.push1(resource.tenant);
-    resources.fp.push2(resource.fpLo, resource.fpHi);
-    resources.last_seen.push1(Math.floor(receivedMs / 1000));
-    resources.attrs.pushValid(resource.json);
-    resources.rows += 1;
+    const row = resources.begin();
+    const { words, texts } = resources;
+    words[row + resources.tenant_id] = resource.tenant;
+    words[row + resources.fp] = resource.fpLo;
+    words[row + resources.fp + 1] = resource.fpHi;
+    words[row + resources.last_seen] = receivedMs / 1000;
+    words[row + resources.attrs] = texts.length;
+    texts.pushValid(resource.json);
   }
 
   rollback(): void {
@@ -158,7 +160,6 @@ export class Batches {
   /** The request was well formed: its traces are indexed and its bytes counted. */
   accept(receivedMs: number): void {
     for (const day of this.touchedSpans) {
-      day.spans.settle();
       day.traces.add(day.spans, day.spansBefore, day.index, day);
       this.rows += day.spans.rows - day.spansBefore;
       const bytes = day.spans.heldBytes() + day.index.heldBytes() + day.facets.heldBytes();
@@ -166,7 +167,6 @@ export class Batches {
       day.bytes = bytes;
     }
     for (const day of this.touchedPayloads) {
-      day.payloads.settle();
       const bytes = day.payloads.heldBytes();
       this.bytes += bytes - day.bytes;
       day.bytes = bytes;
@@ -195,12 +195,6 @@ export class Batches {
     }
     this.reset();
     return blocks;
-  }
-
-  /** Interned strings are about to be renumbered: builders that hold old numbers go. */
-  forgetIdle(): void {
-    this.idleSpanDays = [];
-    this.idlePayloadDays = [];
   }
 
   private reset(): void {
@@ -237,7 +231,7 @@ export class Batches {
       day: 0,
       retention: 0,
       spans: new SpanTable(this.strings),
-      index: new TraceIndexTable(),
+      index: new TraceIndexTable(this.strings),
       traces: new TraceIndex(this.seed),
       facets: new FacetTable(this.strings),
       journal: { scopes: [], codes: [] },

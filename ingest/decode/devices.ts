@@ -6,12 +6,13 @@
  * span. Without it the process's word stands alone. A call without an ordinal belongs to all that its
  * process was given (design §10); other spans without one did not run on a device.
  */
-import type { Normalized } from "../normalize/normalize.ts";
-import type { Slots } from "../normalize/slots.ts";
+import { fields, type Said } from "../normalize/said.ts";
 import type { RequestContext } from "./decoder.ts";
 import type { Resource } from "./resources.ts";
 import type { Strings } from "./strings.ts";
+import type { List } from "./table.ts";
 import type { SpanTable } from "./tables.ts";
+import type { Words } from "./columns.ts";
 
 /** What a resource says of its process; empty where it does not. */
 export interface ResourceFacts {
@@ -88,43 +89,54 @@ const answersPerResource = 64;
 export class Devices {
   private readonly strings: Strings;
   /** Resources are forgotten with the interned strings, and their answers with them. */
-  private readonly answers = new WeakMap<Resource, Map<string, Answer>>();
+  private readonly answers = new WeakMap<Resource, Map<number | string, Answer>>();
+  private resource: Resource | undefined;
+  private known = new Map<number | string, Answer>();
   private ordinals: number[] = [];
 
   constructor(strings: Strings) {
     this.strings = strings;
   }
 
+  /** Fills the row whose words are at `row`. */
   write(
     spans: SpanTable,
     row: number,
-    span: { slots: Slots; normal: Normalized; resource: Resource; startMs: number },
+    said: Said,
+    resource: Resource,
     context: RequestContext,
   ): void {
-    const { slots, normal, resource, startMs } = span;
-    const { gpu_ordinals: ordinalColumn } = spans;
-    const ordinals = slots.ordinals.length === 0 ? none : this.kept(slots.ordinals);
-    for (const ordinal of ordinals) ordinalColumn.items.push(ordinal);
-    ordinalColumn.endRow(row, ordinals.length);
-    const ran = ordinals.length > 0 || normal.gpuUuid !== 0 || normal.operation !== 0;
+    const { words } = spans;
+    const told = said.labels[fields.gpuLevel] ?? 0;
+    const named = said.labels[fields.gpuUuid] ?? 0;
+    const ordinals = said.ordinalCount === 0 ? none : this.kept(said);
+    const { items, at } = spans.gpu_ordinals;
+    for (const ordinal of ordinals) items.push1(ordinal);
+    words[row + at] = ordinals.length;
+    const ran = ordinals.length > 0 || named !== 0 || said.labels[fields.operation] !== 0;
     if (!ran) {
-      spans.gpu_level.set(row, normal.gpuLevel);
-      spans.gpu_reason.set(row, 0);
+      words[row + spans.gpu_level] = told;
       return;
     }
-    const answer = this.answerOf(resource, ordinals, normal.gpuUuid, startMs, context);
-    if (answer.isMissing) context.attributor?.missing({ ...answer.question, startMs });
-    pushAll(spans.gpu_devices, row, answer.devices);
-    pushAll(spans.gpu_candidates, row, answer.candidates);
-    pushAll(spans.gpu_evidence, row, answer.evidence);
-    spans.gpu_level.set(row, answer.level === 0 ? normal.gpuLevel : answer.level);
-    spans.gpu_reason.set(row, answer.reason);
+    const answer = this.answerOf(resource, ordinals, named, said.startMs, context);
+    if (answer.isMissing) {
+      context.attributor?.missing({ ...answer.question, startMs: said.startMs });
+    }
+    pushAll(words, row, spans.gpu_devices, answer.devices);
+    pushAll(words, row, spans.gpu_candidates, answer.candidates);
+    pushAll(words, row, spans.gpu_evidence, answer.evidence);
+    words[row + spans.gpu_level] = answer.level === 0 ? told : answer.level;
+    words[row + spans.gpu_reason] = answer.reason;
   }
 
-  private kept(given: readonly number[]): readonly number[] {
-    this.ordinals.length = 0;
-    for (const ordinal of given) if (ordinal >= 0 && ordinal <= 255) this.ordinals.push(ordinal);
-    return this.ordinals;
+  private kept({ ordinals: given, ordinalCount }: Said): readonly number[] {
+    const { ordinals } = this;
+    if (ordinals.length > 0) ordinals.length = 0;
+    for (let i = 0; i < ordinalCount; i += 1) {
+      const ordinal = given[i] ?? -1;
+      if (ordinal >= 0 && ordinal <= 255) ordinals.push(ordinal);
+    }
+    return ordinals;
   }
 
   private answerOf(
@@ -135,15 +147,9 @@ export class Devices {
     context: RequestContext,
   ): Answer {
     const { attributor, peer } = context;
-    let known = this.answers.get(resource);
-    if (known === undefined) {
-      known = new Map();
-      this.answers.set(resource, known);
-    }
-    const key =
-      ordinals.length === 0 && named === 0 && peer === undefined
-        ? ""
-        : `${ordinals.join()};${named};${peer?.pid ?? ""}`;
+    if (this.resource !== resource) this.turnTo(resource);
+    const { known } = this;
+    const key = keyOf(ordinals, named, peer);
     const before = known.get(key);
     const version = attributor?.version ?? 0;
     if (
@@ -158,6 +164,16 @@ export class Devices {
     const answer = this.ask(resource, ordinals, named, startMs, context);
     known.set(key, answer);
     return answer;
+  }
+
+  private turnTo(resource: Resource): void {
+    let known = this.answers.get(resource);
+    if (known === undefined) {
+      known = new Map();
+      this.answers.set(resource, known);
+    }
+    this.resource = resource;
+    this.known = known;
   }
 
   private ask(
@@ -220,10 +236,26 @@ export class Devices {
 
 const none: readonly number[] = [];
 
-function pushAll(column: SpanTable["gpu_devices"], row: number, ids: readonly number[]): void {
-  if (ids.length === 0) return;
-  for (const id of ids) column.items.push(id);
-  column.endRow(row, ids.length);
+/** What an answer depends on, as a small number where the span names at most one ordinal. */
+function keyOf(
+  ordinals: readonly number[],
+  named: number,
+  peer: Peer | undefined,
+): number | string {
+  if (peer !== undefined || ordinals.length > 1) {
+    return `${ordinals.join()};${named};${peer?.pid ?? ""}`;
+  }
+  return named * 512 + (ordinals.length === 0 ? 256 : (ordinals[0] ?? 0));
+}
+
+function pushAll(
+  words: Uint32Array,
+  row: number,
+  { items, at }: List<Words>,
+  ids: readonly number[],
+): void {
+  for (const id of ids) items.push1(id);
+  words[row + at] = ids.length;
 }
 
 /** What only attribution asks for is read from the resource's own JSON, once per resource. */

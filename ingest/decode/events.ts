@@ -27,29 +27,28 @@ export class EventWriter {
     this.json = deps.json;
   }
 
-  /** Answers the marks that came of it. */
+  /** Fills the row whose words are at `row`; answers the marks that came of it. */
   write(scan: SpanScan, payloads: PayloadTable, row: number, capture: Capture): number {
     const { events, links } = scan;
     this.marks = 0;
-    if (events.kept + links.kept > 0) {
-      this.json.capture = capture;
-      this.json.marks = 0;
-    }
+    if (events.kept + links.kept === 0) return 0;
+    this.json.capture = capture;
+    this.json.marks = 0;
     for (let i = 0; i < events.kept; i += 1) {
       this.event(events.starts[i] ?? 0, events.ends[i] ?? 0, payloads);
     }
-    payloads.event_time.endRow(row, events.kept);
-    payloads.event_name.endRow(row, events.kept);
-    payloads.event_attrs.endRow(row, events.kept);
+    const { words } = payloads;
+    words[row + payloads.event_time.at] = events.kept;
+    words[row + payloads.event_name.at] = events.kept;
+    words[row + payloads.event_attrs.at] = events.kept;
     let kept = 0;
     for (let i = 0; i < links.kept; i += 1) {
       if (this.link(links.starts[i] ?? 0, links.ends[i] ?? 0, payloads)) kept += 1;
     }
-    payloads.link_trace_id.endRow(row, kept);
-    payloads.link_span_id.endRow(row, kept);
-    payloads.link_attrs.endRow(row, kept);
-    if (events.kept + links.kept > 0) this.marks |= this.json.marks;
-    return this.marks;
+    words[row + payloads.link_trace_id.at] = kept;
+    words[row + payloads.link_span_id.at] = kept;
+    words[row + payloads.link_attrs.at] = kept;
+    return this.marks | this.json.marks;
   }
 
   private event(start: number, end: number, payloads: PayloadTable): void {
@@ -71,7 +70,7 @@ export class EventWriter {
       } else wire.skip(tag, end);
     }
     payloads.event_time.items.push2(lo, hi);
-    payloads.event_name.items.push(name);
+    payloads.event_name.items.push1(name);
     json.reset();
     json.allContent = isContentEvent(strings.text(name));
     json.object(start, end, eventTags.attributes, 0);
@@ -98,14 +97,8 @@ export class EventWriter {
       this.marks |= limits.marks.truncated;
       return false;
     }
-    const { view } = wire;
-    payloads.link_trace_id.items.push4(
-      view.getUint32(trace, true),
-      view.getUint32(trace + 4, true),
-      view.getUint32(trace + 8, true),
-      view.getUint32(trace + 12, true),
-    );
-    payloads.link_span_id.items.push2(view.getUint32(span, true), view.getUint32(span + 4, true));
+    payloads.link_trace_id.items.pushFrom(wire.view, trace, 4);
+    payloads.link_span_id.items.pushFrom(wire.view, span, 2);
     json.reset();
     json.object(start, end, linkTags.attributes, 0);
     payloads.link_attrs.items.pushRange(json.out.bytes, json.out.view, 0, json.out.length);

@@ -90,13 +90,15 @@ export function createFacets(strings: Strings): Facets {
       journal.scopes.push(scope);
       journal.codes.push(code);
       const offset = strings.offsets[id] ?? 0;
-      table.tenant_id.push1(scope.tenant);
-      table.bucket.push1(scope.bucket);
-      table.key.push(keys[facet] ?? 0);
-      table.value.pushValid(strings.bytes.subarray(offset, offset + (strings.lengths[id] ?? 0)));
-      table.retention.push(scope.retention);
-      table.last_seen.push1(Math.floor(receivedMs / 1000));
-      table.rows += 1;
+      const row = table.begin();
+      const { words, texts } = table;
+      words[row + table.tenant_id] = scope.tenant;
+      words[row + table.bucket] = scope.bucket;
+      words[row + table.key] = keys[facet] ?? 0;
+      words[row + table.value] = texts.length;
+      texts.pushValid(strings.bytes.subarray(offset, offset + (strings.lengths[id] ?? 0)));
+      words[row + table.retention] = scope.retention;
+      words[row + table.last_seen] = receivedMs / 1000;
     },
     rollback: (journal, length) => {
       while (journal.codes.length > length) {

@@ -23,11 +23,6 @@ export function isContentRole(role: number): boolean {
   return (role & content) !== 0;
 }
 
-/** Known by now, and no content. */
-export function isPlainRole(role: number): boolean {
-  return (role & (classified | content)) === classified;
-}
-
 /** Row of the alias table, -1 for none. */
 export function aliasOfRole(role: number): number {
   return (role & aliasMask) - 1;

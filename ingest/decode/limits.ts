@@ -38,6 +38,8 @@ export const daysPerRequest = 64;
 
 /** Strings interned between two takes before the table starts afresh: 32 k × ~40 B = 1.3 MB. */
 export const internedStrings = 32_768;
+/** Places in orders of keys: 16 k × (16 B + ~60 B of maps) = 1.2 MB; 500 kinds of spans of 30 attributes. */
+export const pathNodes = 16_384;
 /** Parsed resources kept: 4,096 × ~4 KB = 16 MB at most; fleets have some hundred. */
 export const resources = 4_096;
 /** Facet scopes (tenant, quarter of an hour, class) remembered: 256 × 4 B × interned strings = 34 MB at most. */

@@ -3,9 +3,8 @@
  * after span, and writing its JSON text anew costs more than ten plain attributes. A list that is
  * the one before, byte for byte and under the same capture setting, is copied instead.
  */
-import { isLabel, type Slots } from "../normalize/slots.ts";
+import type { Meaning, Said } from "../normalize/said.ts";
 import type { Capture, JsonText } from "./any-value.ts";
-import { wantsLabel } from "./meanings.ts";
 import type { PayloadTable } from "./tables.ts";
 import type { Wire } from "./wire.ts";
 
@@ -23,13 +22,13 @@ interface ListMemo {
 export class ListMemos {
   private readonly wire: Wire;
   private readonly json: JsonText;
-  private readonly slots: Slots;
+  private readonly said: Said;
   private readonly memos: (ListMemo | undefined)[] = [];
 
-  constructor(deps: { wire: Wire; json: JsonText; slots: Slots }) {
+  constructor(deps: { wire: Wire; json: JsonText; said: Said }) {
     this.wire = deps.wire;
     this.json = deps.json;
-    this.slots = deps.slots;
+    this.said = deps.said;
   }
 
   /** Interned strings were renumbered. */
@@ -38,38 +37,37 @@ export class ListMemos {
   }
 
   /** Keeps what the list in `[start, end)` came to, just now, if it is short and gave a label. */
-  remember(alias: number, start: number, end: number, capture: Capture): void {
-    const { json, slots } = this;
-    if (end - start > memoBytes || json.marks !== 0) return;
-    if (!wantsLabel(alias) || slots.kind[alias] !== isLabel) return;
+  remember(meaning: Meaning, start: number, end: number, capture: Capture, label: number): void {
+    const { json } = this;
+    if (end - start > memoBytes || json.marks !== 0 || !meaning.isLabel || label === 0) return;
     const text = json.out.bytes.slice(0, json.out.length);
-    this.memos[alias] = {
+    this.memos[meaning.rank] = {
       raw: this.wire.bytes.slice(start, end),
       capture,
       text,
       textView: new DataView(text.buffer),
-      label: slots.label[alias] ?? 0,
+      label,
     };
   }
 
   /** Writes the list in `[start, end)` if it is, byte for byte, the one before; else false. */
   again(
     key: number,
-    alias: number,
+    meaning: Meaning,
     start: number,
     end: number,
     capture: Capture,
     payload: PayloadTable,
   ): boolean {
-    const memo = alias < 0 ? undefined : this.memos[alias];
+    const memo = this.memos[meaning.rank];
     if (memo === undefined || memo.capture !== capture) return false;
     const { raw, text } = memo;
     const { bytes } = this.wire;
     if (raw.length !== end - start) return false;
     for (let i = 0; i < raw.length; i += 1) if (raw[i] !== bytes[start + i]) return false;
-    payload.attrs_json.keys.push(key);
+    payload.attrs_json.keys.push1(key);
     payload.attrs_json.values.pushRange(text, memo.textView, 0, text.length);
-    this.slots.setLabel(alias, memo.label);
+    this.said.label(meaning, memo.label);
     return true;
   }
 }

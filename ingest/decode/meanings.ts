@@ -1,42 +1,35 @@
 /**
- * What an attribute's value means under its row of the alias table: fills the slots that normalising
+ * What an attribute's value means under its row of the alias table: tells `Said`, which normalising
  * reads. Labels are interned here; most are one of the few that the same key had lately, which costs
  * one comparison instead of a hash. Nothing is stored of the value itself.
  */
 import { aliases } from "../normalize/aliases.ts";
-import type { Slots } from "../normalize/slots.ts";
+import type { Meaning, Said } from "../normalize/said.ts";
 import { valueTag } from "./any-value.ts";
 import { label } from "./resources.ts";
 import type { Strings } from "./strings.ts";
 import type { Wire } from "./wire.ts";
 
-const labelUnit = 1;
-const idUnit = 2;
-const intsUnit = 3;
-/** What kind of text an alias wants: labels are interned, others keep their bounds in the body. */
-const textKind = Uint8Array.from(aliases, ({ unit }) =>
-  unit === "label" ? labelUnit : unit === "ints" ? intsUnit : idUnit,
-);
-
 /** Labels remembered per alias, found by a mix of their length and last bytes. */
 const labelsPerAlias = 32;
 
-/** Whether an alias wants labels. */
-export function wantsLabel(alias: number): boolean {
-  return textKind[alias] === labelUnit;
-}
+const decoder = new TextDecoder();
 
 export class Meanings {
   private readonly wire: Wire;
   private readonly strings: Strings;
-  private readonly slots: Slots;
+  private readonly said: Said;
   private readonly lastLabels = new Uint32Array(aliases.length * labelsPerAlias);
 
-  constructor(deps: { wire: Wire; strings: Strings; slots: Slots }) {
+  constructor(deps: { wire: Wire; strings: Strings; said: Said }) {
     this.wire = deps.wire;
     this.strings = deps.strings;
-    this.slots = deps.slots;
+    this.said = deps.said;
   }
+
+  /** Text as a string; numbers and moments are short, and what is longer is neither. */
+  private readonly read = (offset: number, length: number): string =>
+    decoder.decode(this.wire.bytes.subarray(offset, offset + Math.min(length, 64)));
 
   /** Interned strings were renumbered. */
   clear(): void {
@@ -44,10 +37,9 @@ export class Meanings {
   }
 
   /** Text under an alias. */
-  text(alias: number, start: number, end: number): void {
-    const kind = textKind[alias];
-    if (kind === labelUnit) this.slots.setLabel(alias, this.label(alias, start, end));
-    else if (kind === idUnit) this.slots.setText(alias, start, end - start);
+  text(meaning: Meaning, start: number, end: number): void {
+    if (meaning.isLabel) this.said.label(meaning, this.label(meaning.rank, start, end));
+    else this.said.text(meaning, start, end - start, this.read);
   }
 
   /** Most labels are one of the few that the same key had lately. */
@@ -58,23 +50,26 @@ export class Meanings {
     const tail = length < 4 ? (bytes[end - 1] ?? 0) : view.getUint32(end - 4, true);
     const slot = alias * labelsPerAlias + (Math.imul(tail ^ length, -1640531527) >>> 27);
     const guess = lastLabels[slot] ?? 0;
-    if (strings.is(guess, bytes, view, start, length)) return guess;
+    if (strings.is(guess, view, start, length)) return guess;
     const id = label(strings, wire, start, end);
     lastLabels[slot] = id;
     return id;
   }
 
-  int(alias: number, value: number): void {
-    if (textKind[alias] === intsUnit) this.slots.ordinals.push(value);
-    else if (textKind[alias] !== labelUnit) this.slots.setNumber(alias, value);
+  int(meaning: Meaning, value: number): void {
+    if (meaning.isOrdinals) this.said.ordinal(value);
+    else this.said.number(meaning, value);
   }
 
-  double(alias: number, value: number): void {
-    if (textKind[alias] === idUnit) this.slots.setNumber(alias, value);
+  double(meaning: Meaning, value: number): void {
+    this.said.number(meaning, value);
   }
 
-  /** The first string of an array, or the numbers of a list of ordinals; `start` is at its tag. */
-  list(alias: number, start: number, end: number): void {
+  /**
+   * The first string of an array, or the numbers of a list of ordinals; `start` is at its tag.
+   * Answers the label that it gave, 0 for none.
+   */
+  list(meaning: Meaning, start: number, end: number): number {
     const { wire } = this;
     wire.pos = start;
     wire.tag(end);
@@ -91,15 +86,17 @@ export class Meanings {
       const next = wire.end;
       wire.pos = wire.start;
       const inner = wire.pos < next ? wire.tag(next) : 0;
-      if (inner === valueTag.int && textKind[alias] === intsUnit) {
+      if (inner === valueTag.int && meaning.isOrdinals) {
         wire.varint64(next);
-        if (this.slots.ordinals.length < 256) this.slots.ordinals.push(wire.lo);
+        this.said.ordinal(wire.lo);
       } else if (inner === valueTag.string) {
         wire.block(next);
-        this.text(alias, wire.start, wire.end);
-        return;
+        const from = wire.start;
+        this.text(meaning, from, wire.end);
+        return meaning.isLabel ? this.label(meaning.rank, from, next) : 0;
       }
       wire.pos = next;
     }
+    return 0;
   }
 }

@@ -211,8 +211,8 @@ test("columns are those of the migrations, by name and type", async () => {
   const tables = {
     spans: new SpanTable(strings),
     span_payloads: new PayloadTable(strings),
-    resources: new ResourceTable(),
-    trace_index: new TraceIndexTable(),
+    resources: new ResourceTable(strings),
+    trace_index: new TraceIndexTable(strings),
     facets: new FacetTable(strings),
   };
   for (const [name, table] of Object.entries(tables)) {
@@ -225,7 +225,7 @@ test("columns are those of the migrations, by name and type", async () => {
     const columns = await answer.json<{ name: string; type: string }>();
     const plain = (type: string) => type.replace(/SimpleAggregateFunction\(\w+, (.*)\)$/, "$1");
     assert.deepEqual(
-      Object.fromEntries(table.columns.map(({ name, column }) => [name, column.type])),
+      Object.fromEntries(table.columns.map(([name, { type }]) => [name, type])),
       Object.fromEntries(columns.map(({ name, type }) => [name, plain(type)])),
       name,
     );

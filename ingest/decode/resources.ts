@@ -8,13 +8,13 @@
 import { resourceKeys } from "@axonize/core/contract/attributes";
 import { aliases } from "../normalize/aliases.ts";
 import { engineOfResourceKey } from "../normalize/engines.ts";
-import { keyTag, valueOfKeyTag, valueTag, type Capture, type JsonText } from "./any-value.ts";
+import { valueTag, type Capture, type JsonText } from "./any-value.ts";
 import { hash64 } from "./hash64.ts";
 import { aliasOfRole } from "./key-roles.ts";
 import * as limits from "./limits.ts";
 import type { Strings } from "./strings.ts";
 import { cutLength } from "./text.ts";
-import type { Wire } from "./wire.ts";
+import { keyTag, valueOfKeyTag, type Wire } from "./wire.ts";
 
 const columns = [
   "service",

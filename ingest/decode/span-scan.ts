@@ -3,7 +3,7 @@
  * that time, ids and partition are known before the first column is touched, whatever the order of
  * fields on the wire.
  */
-import { attributesPerSpan, eventsPerSpan, linksPerSpan } from "./limits.ts";
+import { eventsPerSpan, linksPerSpan } from "./limits.ts";
 import type { Wire } from "./wire.ts";
 
 /** Bounds of repeated submessages, of which at most `most` are kept and all are counted. */
@@ -22,14 +22,16 @@ export class Bounds {
     this.total = 0;
   }
   add(start: number, end: number): void {
-    this.total += 1;
-    if (this.kept === this.most) return;
-    if (this.kept === this.starts.length) {
+    const at = this.total;
+    this.total = at + 1;
+    if (at >= this.starts.length) {
+      if (at >= this.most) return;
       this.starts = wider(this.starts);
       this.ends = wider(this.ends);
     }
-    this.starts[this.kept] = start;
-    this.ends[this.kept++] = end;
+    this.starts[at] = start;
+    this.ends[at] = end;
+    this.kept = at + 1;
   }
   dropped(): number {
     return this.total - this.kept;
@@ -43,6 +45,7 @@ function wider(old: Uint32Array): Uint32Array<ArrayBuffer> {
 }
 
 /** Fields of opentelemetry.proto.trace.v1.Span as tags. */
+export const attributeTag = 0x4a;
 const tags = {
   traceId: 0x0a,
   spanId: 0x12,
@@ -52,7 +55,7 @@ const tags = {
   kind: 0x30,
   start: 0x39,
   end: 0x41,
-  attributes: 0x4a,
+  attributes: attributeTag,
   droppedAttributes: 0x50,
   events: 0x5a,
   droppedEvents: 0x60,
@@ -83,7 +86,10 @@ export class SpanScan {
   droppedAttributes = 0;
   droppedEvents = 0;
   droppedLinks = 0;
-  readonly attributes = new Bounds(attributesPerSpan);
+  /** Attributes lie here, and perhaps other fields between them; how many there are. */
+  attributesStart = 0;
+  attributesEnd = 0;
+  attributes = 0;
   readonly events = new Bounds(eventsPerSpan);
   readonly links = new Bounds(linksPerSpan);
 
@@ -103,50 +109,44 @@ export class SpanScan {
     this.droppedAttributes = 0;
     this.droppedEvents = 0;
     this.droppedLinks = 0;
-    this.attributes.reset();
+    this.attributesStart = 0;
+    this.attributesEnd = 0;
+    this.attributes = 0;
     this.events.reset();
     this.links.reset();
   }
 
   scan(wire: Wire, start: number, end: number): void {
     this.reset();
-    wire.pos = start;
-    while (wire.pos < end) {
-      const tag = wire.tag(end);
-      if (tag === tags.attributes) {
-        wire.block(end);
-        this.attributes.add(wire.start, wire.end);
-      } else if ((tag & 7) === 2) this.block(wire, tag, end);
-      else this.scalar(wire, tag, end);
+    const { view } = wire;
+    let pos = start;
+    while (pos < end) {
+      const head = pos + 1 < end ? view.getUint16(pos, true) : 0;
+      const next = pos + 2 + (head >> 8);
+      // Attributes are most of a span, and nearly all fields are shorter than 128 bytes.
+      if ((head & 0x80ff) === tags.attributes && next <= end) this.attribute(pos, next);
+      else if ((head & 0x8087) === 2 && (head & 0xff) > 7 && next <= end) {
+        this.block(wire, head & 0xff, pos + 2, next);
+      } else {
+        wire.pos = pos;
+        this.field(wire, end);
+        pos = wire.pos;
+        continue;
+      }
+      pos = next;
     }
   }
 
-  private block(wire: Wire, tag: number, end: number): void {
-    wire.block(end);
-    const { start } = wire;
-    const length = wire.end - start;
-    if (tag === tags.traceId) {
-      this.traceId = start;
-      this.traceIdLength = length;
-    } else if (tag === tags.spanId) {
-      this.spanId = start;
-      this.spanIdLength = length;
-    } else if (tag === tags.parentSpanId) {
-      this.parentId = start;
-      this.parentIdLength = length;
-    } else if (tag === tags.name) {
-      this.name = start;
-      this.nameLength = length;
-    } else if (tag === tags.events) this.events.add(start, wire.end);
-    else if (tag === tags.status) this.scanStatus(wire, start, wire.end);
-    else if (tag === tags.links) this.links.add(start, wire.end);
-    else if (tag === tags.traceState) {
-      this.traceState = start;
-      this.traceStateLength = length;
-    }
+  private attribute(start: number, end: number): void {
+    if (this.attributes === 0) this.attributesStart = start;
+    this.attributes += 1;
+    this.attributesEnd = end;
   }
 
-  private scalar(wire: Wire, tag: number, end: number): void {
+  /** Any field, the general way. */
+  private field(wire: Wire, end: number): void {
+    const at = wire.pos;
+    const tag = wire.tag(end);
     switch (tag) {
       case tags.start:
         wire.fixed64(end);
@@ -172,6 +172,44 @@ export class SpanScan {
         return;
       default:
         wire.skip(tag, end);
+        if (tag === tags.attributes) this.attribute(at, wire.end);
+        else if ((tag & 7) === 2) this.block(wire, tag, wire.start, wire.end);
+    }
+  }
+
+  private block(wire: Wire, tag: number, start: number, end: number): void {
+    switch (tag) {
+      case tags.traceId:
+        this.traceId = start;
+        this.traceIdLength = end - start;
+        return;
+      case tags.spanId:
+        this.spanId = start;
+        this.spanIdLength = end - start;
+        return;
+      case tags.parentSpanId:
+        this.parentId = start;
+        this.parentIdLength = end - start;
+        return;
+      case tags.name:
+        this.name = start;
+        this.nameLength = end - start;
+        return;
+      case tags.events:
+        this.events.add(start, end);
+        return;
+      case tags.status:
+        this.scanStatus(wire, start, end);
+        return;
+      case tags.links:
+        this.links.add(start, end);
+        return;
+      case tags.traceState:
+        this.traceState = start;
+        this.traceStateLength = end - start;
+        return;
+      default:
+      // Unknown fields are left out.
     }
   }
 

@@ -4,13 +4,12 @@
  *
  * A span that cannot be kept is answered with its reason before any column is touched.
  */
-import { aliases } from "../normalize/aliases.ts";
-import { modelSources, normalize, Normalized, type SpanFacts } from "../normalize/normalize.ts";
-import { Slots } from "../normalize/slots.ts";
+import { createNormalizer, modelSources, type SpanFacts } from "../normalize/normalize.ts";
+import { fields, Said } from "../normalize/said.ts";
 import type { JsonText } from "./any-value.ts";
 import { AttributeWriter } from "./attributes.ts";
 import type { Batches, SpanDay } from "./batches.ts";
-import { textCut, textRepaired, type TextColumn } from "./columns.ts";
+import { textCut, textRepaired } from "./columns.ts";
 import type { RejectReason, RequestContext } from "./decoder.ts";
 import { Devices } from "./devices.ts";
 import { EventWriter } from "./events.ts";
@@ -20,6 +19,7 @@ import { label, type Resource } from "./resources.ts";
 import { SpanScan } from "./span-scan.ts";
 import type { Strings } from "./strings.ts";
 import { StartClock } from "./start-clock.ts";
+import type { Table } from "./table.ts";
 import type { PayloadTable, SpanTable } from "./tables.ts";
 import type { Wire } from "./wire.ts";
 
@@ -51,12 +51,12 @@ export class SpanWriter {
   private readonly batches: Batches;
   private readonly facets: Facets;
   private readonly scan = new SpanScan();
-  private readonly slots = new Slots(aliases.length);
+  private readonly said = new Said();
+  private readonly normalizer: ReturnType<typeof createNormalizer>;
   private readonly attributes: AttributeWriter;
   private readonly events: EventWriter;
+  private readonly facts: SpanFacts = { durationNs: 0, name: 0, service: 0, engine: "" };
   private readonly devices: Devices;
-  private readonly normal = new Normalized();
-  private readonly facts: SpanFacts;
   private durationLo = 0;
   private durationHi = 0;
   private marks = 0;
@@ -75,22 +75,16 @@ export class SpanWriter {
     this.strings = deps.strings;
     this.batches = deps.batches;
     this.facets = deps.facets;
-    this.attributes = new AttributeWriter({ ...deps, slots: this.slots });
+    this.normalizer = createNormalizer(deps.strings);
+    this.attributes = new AttributeWriter({ ...deps, said: this.said });
     this.events = new EventWriter(deps);
     this.devices = new Devices(deps.strings);
-    this.facts = {
-      startMs: 0,
-      durationNs: 0,
-      name: 0,
-      service: 0,
-      engine: "",
-      read: (offset, length) => readText(this.wire.bytes, offset, length),
-    };
   }
 
   /** Interned strings were renumbered. */
   clear(): void {
     this.attributes.clear();
+    this.normalizer.clear();
     this.lastName = 0;
     this.facetScope = undefined;
   }
@@ -117,11 +111,7 @@ export class SpanWriter {
     const { payloads } = batches.payloadDay(hours.day, context.payloadRetentionClass);
     this.marks = resource.marks;
     this.measure(context);
-    this.slots.reset();
-    this.attributes.capture = context.capture;
-    this.attributes.marks = 0;
-    this.attributes.write(scan, payloads, payloads.rows);
-    this.marks |= this.attributes.marks;
+    this.facts.name = this.spanName();
     this.writePayload(payloads, scope, context);
     this.writeSpan(day.spans, resource, scope, context);
     this.addFacets(day, resource, context);
@@ -166,37 +156,41 @@ export class SpanWriter {
   }
 
   private writePayload(payloads: PayloadTable, scope: Scope, context: RequestContext): void {
-    const { scan, wire } = this;
-    const { view } = wire;
-    const row = payloads.rows;
-    payloads.rows = row + 1;
-    payloads.tenant_id.set1(row, context.tenantNum);
-    payloads.retention.set(row, context.payloadRetentionClass);
-    payloads.minute.set1(row, this.hours.bucket(60));
-    payloads.received.setNumber(row, context.receivedMs);
-    const trace = scan.traceId;
-    payloads.trace_id.push4(
-      view.getUint32(trace, true),
-      view.getUint32(trace + 4, true),
-      view.getUint32(trace + 8, true),
-      view.getUint32(trace + 12, true),
+    const { scan, said, attributes } = this;
+    const row = payloads.begin();
+    const { words, doubles } = payloads;
+    said.reset();
+    said.startMs = (scan.startHi * 2 ** 32 + scan.startLo) / 1e6;
+    attributes.capture = context.capture;
+    attributes.marks = 0;
+    attributes.write(scan, payloads, row, scope.name);
+    this.marks |= attributes.marks | this.events.write(scan, payloads, row, context.capture);
+    words[row + payloads.tenant_id] = context.tenantNum;
+    words[row + payloads.retention] = context.payloadRetentionClass;
+    words[row + payloads.minute] = this.hours.bucket(60);
+    doubles[(row + payloads.received) >> 1] = context.receivedMs;
+    this.ids(words, row + payloads.trace_id, row + payloads.span_id);
+    words[row + payloads.trace_state] = this.text(
+      payloads,
+      scan.traceState,
+      scan.traceStateLength,
+      limits.idBytes,
     );
-    payloads.span_id.push2(
-      view.getUint32(scan.spanId, true),
-      view.getUint32(scan.spanId + 4, true),
+    words[row + payloads.status_message] = this.text(
+      payloads,
+      scan.message,
+      scan.messageLength,
+      limits.messageBytes,
     );
-    this.text(payloads.trace_state, scan.traceState, scan.traceStateLength, limits.idBytes);
-    this.text(payloads.status_message, scan.message, scan.messageLength, limits.messageBytes);
-    payloads.scope_name.set(row, scope.name);
-    payloads.scope_version.set(row, scope.version);
-    this.marks |= this.events.write(scan, payloads, row, context.capture);
-    const { attributes, events, links } = scan;
-    payloads.dropped_attributes.set1(row, scan.droppedAttributes + attributes.dropped());
-    payloads.dropped_events.set1(row, scan.droppedEvents + events.dropped());
-    payloads.dropped_links.set1(row, scan.droppedLinks + links.dropped());
-    if (attributes.dropped() + events.dropped() + links.dropped() > 0) {
+    words[row + payloads.scope_name] = scope.name;
+    words[row + payloads.scope_version] = scope.version;
+    const leftOut = Math.max(0, scan.attributes - limits.attributesPerSpan);
+    if (leftOut + scan.events.dropped() + scan.links.dropped() > 0) {
       this.marks |= limits.marks.truncated;
     }
+    words[row + payloads.dropped_attributes] = scan.droppedAttributes + leftOut;
+    words[row + payloads.dropped_events] = scan.droppedEvents + scan.events.dropped();
+    words[row + payloads.dropped_links] = scan.droppedLinks + scan.links.dropped();
   }
 
   private writeSpan(
@@ -205,88 +199,91 @@ export class SpanWriter {
     scope: Scope,
     context: RequestContext,
   ): void {
-    const { scan, facts, normal, wire } = this;
-    const { view } = wire;
-    facts.startMs = (scan.startHi * 2 ** 32 + scan.startLo) / 1e6;
+    const { scan, facts, said } = this;
     facts.durationNs = this.durationHi * 2 ** 32 + this.durationLo;
-    facts.name = this.spanName();
     facts.service = resource.service;
     facts.engine = scope.engine === "" ? resource.engine : scope.engine;
-    normalize(this.slots, facts, this.strings, normal);
-    const row = spans.rows;
-    spans.rows = row + 1;
-    spans.tenant_id.set1(row, context.tenantNum);
-    spans.retention.set(row, context.retentionClass);
-    spans.start.push2(scan.startLo, scan.startHi);
-    spans.received.setNumber(row, context.receivedMs);
-    const trace = scan.traceId;
-    spans.trace_id.push4(
-      view.getUint32(trace, true),
-      view.getUint32(trace + 4, true),
-      view.getUint32(trace + 8, true),
-      view.getUint32(trace + 12, true),
-    );
-    spans.span_id.push2(view.getUint32(scan.spanId, true), view.getUint32(scan.spanId + 4, true));
-    this.parent(spans);
-    spans.name.set(row, facts.name);
-    spans.kind.set(row, scan.kind <= 5 ? scan.kind : 0);
-    spans.status.set(row, scan.status <= 2 ? scan.status : 0);
-    spans.duration_ns.push2(this.durationLo, this.durationHi);
-    this.normalized(spans, row, resource);
-    const { startMs } = facts;
-    this.devices.write(spans, row, { slots: this.slots, normal, resource, startMs }, context);
+    this.normalizer.normalize(said, facts);
+    const row = spans.begin();
+    const { words, doubles } = spans;
+    words[row + spans.tenant_id] = context.tenantNum;
+    words[row + spans.retention] = context.retentionClass;
+    words[row + spans.start] = scan.startLo;
+    words[row + spans.start + 1] = scan.startHi;
+    doubles[(row + spans.received) >> 1] = context.receivedMs;
+    this.ids(words, row + spans.trace_id, row + spans.span_id);
+    this.parent(words, row + spans.parent_span_id);
+    words[row + spans.name] = facts.name;
+    words[row + spans.kind] = scan.kind <= 5 ? scan.kind : 0;
+    words[row + spans.status] = scan.status <= 2 ? scan.status : 0;
+    words[row + spans.duration_ns] = this.durationLo;
+    words[row + spans.duration_ns + 1] = this.durationHi;
+    this.labels(spans, row, resource);
+    this.numbers(spans, row);
+    words[row + spans.session] = this.idText(spans, fields.session);
+    words[row + spans.user] = this.idText(spans, fields.user);
+    this.devices.write(spans, row, said, resource, context);
     writeResource(spans, row, resource);
-    spans.marks.set(row, this.marks);
+    words[row + spans.marks] = this.marks;
   }
 
-  private parent(spans: SpanTable): void {
+  private ids(words: Uint32Array, trace: number, span: number): void {
     const { scan, wire } = this;
-    if (scan.parentIdLength === 8) {
-      const { view } = wire;
-      spans.parent_span_id.push2(
-        view.getUint32(scan.parentId, true),
-        view.getUint32(scan.parentId + 4, true),
-      );
-      return;
-    }
-    // No parent; one of a wrong length names nobody, and the mark says that something was there.
-    if (scan.parentIdLength !== 0) this.marks |= limits.marks.truncated;
-    spans.parent_span_id.push2(0, 0);
+    copyWords(wire.view, scan.traceId, words, trace, 4);
+    copyWords(wire.view, scan.spanId, words, span, 2);
   }
 
-  private normalized(spans: SpanTable, row: number, resource: Resource): void {
-    const { normal } = this;
-    const ownModel = normal.model !== 0;
+  private parent(words: Uint32Array, at: number): void {
+    const { scan, wire } = this;
+    if (scan.parentIdLength === 8) copyWords(wire.view, scan.parentId, words, at, 2);
+    // No parent; one of a wrong length names nobody, and the mark says that something was there.
+    else if (scan.parentIdLength !== 0) this.marks |= limits.marks.truncated;
+  }
+
+  private labels(spans: SpanTable, row: number, resource: Resource): void {
+    const { words } = spans;
+    const { labels, engine } = this.said;
+    const operation = labels[fields.operation] ?? 0;
+    const own = labels[fields.model] ?? 0;
     // An instance serves its model in calls, not in its start-up or its tool spans.
-    const instanceModel = !ownModel && resource.model !== 0 && normal.operation !== 0;
-    if (instanceModel) normal.model = resource.model;
-    spans.error_type.set(row, normal.errorType);
-    spans.operation.set(row, normal.operation);
-    spans.model.set(row, normal.model);
-    spans.model_source.set(
-      row,
-      ownModel ? modelSources.span : instanceModel ? modelSources.instance : modelSources.none,
-    );
-    spans.provider.set(row, normal.provider);
-    spans.engine.set(row, normal.engine);
-    spans.ttft_ns.set(row, normal.ttftNs);
-    spans.ttft_basis.set(row, normal.ttftBasis);
-    spans.itl_ns.set(row, normal.itlNs);
-    spans.queue_ns.set(row, normal.queueNs);
-    spans.prefill_ns.set(row, normal.prefillNs);
-    spans.decode_ns.set(row, normal.decodeNs);
-    spans.kv_transfer_ns.set(row, normal.kvTransferNs);
-    spans.input_tokens.set(row, normal.inputTokens);
-    spans.output_tokens.set(row, normal.outputTokens);
-    spans.cached_tokens.set(row, normal.cachedTokens);
-    spans.reasoning_tokens.set(row, normal.reasoningTokens);
-    spans.finish_reason.set(row, normal.finish);
-    this.slotText(spans.session, normal.session);
-    this.slotText(spans.user, normal.user);
+    const served = own === 0 && operation !== 0 ? resource.model : 0;
+    if (served !== 0) labels[fields.model] = served;
+    words[row + spans.error_type] = labels[fields.errorType] ?? 0;
+    words[row + spans.operation] = operation;
+    words[row + spans.model] = own + served;
+    words[row + spans.model_source] =
+      own !== 0 ? modelSources.span : served !== 0 ? modelSources.instance : modelSources.none;
+    words[row + spans.provider] = labels[fields.provider] ?? 0;
+    words[row + spans.engine] = engine;
+    words[row + spans.finish_reason] = labels[fields.finish] ?? 0;
+  }
+
+  private numbers(spans: SpanTable, row: number): void {
+    const { words, doubles } = spans;
+    const { values, ttftBasis } = this.said;
+    words[row + spans.ttft_basis] = ttftBasis;
+    doubles[(row + spans.ttft_ns) >> 1] = values[fields.ttft] ?? NaN;
+    doubles[(row + spans.itl_ns) >> 1] = values[fields.itl] ?? NaN;
+    doubles[(row + spans.queue_ns) >> 1] = values[fields.queue] ?? NaN;
+    doubles[(row + spans.prefill_ns) >> 1] = values[fields.prefill] ?? NaN;
+    doubles[(row + spans.decode_ns) >> 1] = values[fields.decode] ?? NaN;
+    doubles[(row + spans.kv_transfer_ns) >> 1] = values[fields.kvTransfer] ?? NaN;
+    doubles[(row + spans.input_tokens) >> 1] = values[fields.inputTokens] ?? NaN;
+    doubles[(row + spans.output_tokens) >> 1] = values[fields.outputTokens] ?? NaN;
+    doubles[(row + spans.cached_tokens) >> 1] = values[fields.cachedTokens] ?? NaN;
+    doubles[(row + spans.reasoning_tokens) >> 1] = values[fields.reasoningTokens] ?? NaN;
+  }
+
+  private idText(spans: SpanTable, field: number): number {
+    const { said } = this;
+    if (said.source(field) === undefined) return 0;
+    const { offsets, lengths } = said;
+    return this.text(spans, offsets[field] ?? 0, lengths[field] ?? 0, limits.idBytes);
   }
 
   private addFacets(day: SpanDay, resource: Resource, context: RequestContext): void {
-    const { batches, facets, hours, normal } = this;
+    const { batches, facets, hours } = this;
+    const { labels, engine } = this.said;
     const bucket = hours.bucket(bucketSeconds);
     let scope = this.facetScope;
     if (
@@ -312,29 +309,21 @@ export class SpanWriter {
       facets.add(scope, facet.pod, resource.pod, ms, table, journal);
       facets.add(scope, facet.node, resource.node, ms, table, journal);
     }
-    facets.add(scope, facet.model, normal.model, ms, table, journal);
-    facets.add(scope, facet.provider, normal.provider, ms, table, journal);
-    facets.add(scope, facet.engine, normal.engine, ms, table, journal);
-    facets.add(scope, facet.operation, normal.operation, ms, table, journal);
+    facets.add(scope, facet.model, labels[fields.model] ?? 0, ms, table, journal);
+    facets.add(scope, facet.provider, labels[fields.provider] ?? 0, ms, table, journal);
+    facets.add(scope, facet.engine, engine, ms, table, journal);
+    facets.add(scope, facet.operation, labels[fields.operation] ?? 0, ms, table, journal);
   }
 
-  private slotText(column: TextColumn, alias: number): void {
-    if (alias === -1) {
-      column.pushEmpty();
-      return;
-    }
-    const { offset, length } = this.slots;
-    this.text(column, offset[alias] ?? 0, length[alias] ?? 0, limits.idBytes);
-  }
-
-  private text(column: TextColumn, offset: number, length: number, most: number): void {
-    if (length === 0) {
-      column.pushEmpty();
-      return;
-    }
-    const did = column.push(this.wire.bytes, this.wire.view, offset, length, most);
+  /** Appends a row's text; answers where it begins. */
+  private text(table: Table, offset: number, length: number, most: number): number {
+    if (length === 0) return 0;
+    const { texts } = table;
+    const at = texts.length;
+    const did = texts.push(this.wire.bytes, this.wire.view, offset, length, most);
     if ((did & textCut) !== 0) this.marks |= limits.marks.truncated;
     if ((did & textRepaired) !== 0) this.marks |= limits.marks.invalidUtf8;
+    return at;
   }
 
   private spanName(): number {
@@ -353,24 +342,30 @@ export class SpanWriter {
 }
 
 function writeResource(spans: SpanTable, row: number, resource: Resource): void {
-  spans.service.set(row, resource.service);
-  spans.instance.set(row, resource.instance);
-  spans.environment.set(row, resource.environment);
-  spans.namespace.set(row, resource.namespace);
-  spans.pod_uid.set(row, resource.podUid);
-  spans.pod.set(row, resource.pod);
-  spans.node.set(row, resource.node);
-  spans.container.set(row, resource.container);
-  spans.resource_fp.set2(row, resource.fpLo, resource.fpHi);
+  const { words } = spans;
+  words[row + spans.service] = resource.service;
+  words[row + spans.instance] = resource.instance;
+  words[row + spans.environment] = resource.environment;
+  words[row + spans.namespace] = resource.namespace;
+  words[row + spans.pod_uid] = resource.podUid;
+  words[row + spans.pod] = resource.pod;
+  words[row + spans.node] = resource.node;
+  words[row + spans.container] = resource.container;
+  words[row + spans.resource_fp] = resource.fpLo;
+  words[row + spans.resource_fp + 1] = resource.fpHi;
+}
+
+function copyWords(
+  from: DataView,
+  offset: number,
+  to: Uint32Array,
+  at: number,
+  count: number,
+): void {
+  for (let i = 0; i < count; i += 1) to[at + i] = from.getInt32(offset + i * 4, true);
 }
 
 function isZero(bytes: Uint8Array, offset: number, length: number): boolean {
   for (let i = 0; i < length; i += 1) if (bytes[offset + i] !== 0) return false;
   return true;
-}
-
-const decoder = new TextDecoder();
-/** Numbers and moments as text are short; what is longer is neither. */
-function readText(bytes: Uint8Array, offset: number, length: number): string {
-  return decoder.decode(bytes.subarray(offset, offset + Math.min(length, 64)));
 }

@@ -1,13 +1,15 @@
 /**
  * Interned strings: attribute keys and every value with a LowCardinality column get a small number,
- * so that a column of them is an array of numbers and a dictionary costs nothing per row.
+ * so that a column of them is an array of numbers and a dictionary costs little per row.
  *
- * A key is found without hashing where it follows the same key as last time (`after`). Number 0 is
- * the empty string. Strings that are no UTF-8 stay findable by their bytes and point to their
- * repaired twin. The table only grows until `clear`, which the owner calls between batches.
+ * Each lies in `bytes` as an attribute's key does on the wire, with tag and length before it and the
+ * value's tag behind it, so that one comparison tells an expected key. Number 0 is the empty string.
+ * Strings that are no UTF-8 stay findable by their bytes and point to their repaired twin. The table
+ * only grows until `clear`, which the owner calls between batches.
  */
+import { keyTag, valueOfKeyTag } from "./wire.ts";
 import { classifyKey } from "./key-roles.ts";
-import { isValid, repaired } from "./text.ts";
+import { isValid, lengthPrefixBytes, repaired, sameBytes } from "./text.ts";
 
 const textDecoder = new TextDecoder();
 const textEncoder = new TextEncoder();
@@ -24,8 +26,8 @@ export class Strings {
   clean = new Uint32Array(0);
   /** Number of times that strings were renumbered. */
   generation = 0;
-  /** The key that came after each key last time. */
-  next = new Uint32Array(0);
+  /** Scratch for writing dictionaries: position + 1; all 0 between uses. */
+  positions = new Uint32Array(0);
   private nextName = new Uint32Array(0);
   private hashes = new Int32Array(0);
   private slots = new Int32Array(0);
@@ -50,7 +52,7 @@ export class Strings {
     this.roles = new Uint16Array(1024);
     this.clean = new Uint32Array(1024);
     this.generation += 1;
-    this.next = new Uint32Array(1024);
+    this.positions = new Uint32Array(1024);
     this.nextName = new Uint32Array(1024);
     this.hashes = new Int32Array(1024);
     this.slots = new Int32Array(4096).fill(-1);
@@ -59,24 +61,7 @@ export class Strings {
     this.intern(this.bytes, this.view, 0, 0);
   }
 
-  /** The number of a key that came after `previous`. */
-  after(
-    previous: number,
-    from: Uint8Array,
-    view: DataView,
-    offset: number,
-    length: number,
-  ): number {
-    const guess = this.next[previous] ?? 0;
-    if (this.lengths[guess] === length && this.equals(guess, from, view, offset, length)) {
-      return guess;
-    }
-    const id = this.intern(from, view, offset, length);
-    this.next[previous] = id;
-    return id;
-  }
-
-  /** The same for names of spans, which follow each other in patterns of their own. */
+  /** The number of a span's name that came after `previous`: names follow each other in patterns. */
   afterName(
     previous: number,
     from: Uint8Array,
@@ -85,15 +70,15 @@ export class Strings {
     length: number,
   ): number {
     const guess = this.nextName[previous] ?? 0;
-    if (this.is(guess, from, view, offset, length)) return guess;
+    if (this.is(guess, view, offset, length)) return guess;
     const id = this.intern(from, view, offset, length);
     this.nextName[previous] = id;
     return id;
   }
 
   /** Whether the string with this number is the one in these bytes. */
-  is(id: number, from: Uint8Array, view: DataView, offset: number, length: number): boolean {
-    return this.lengths[id] === length && this.equals(id, from, view, offset, length);
+  is(id: number, view: DataView, offset: number, length: number): boolean {
+    return this.lengths[id] === length && this.equals(id, view, offset, length);
   }
 
   intern(from: Uint8Array, view: DataView, offset: number, length: number): number {
@@ -105,7 +90,7 @@ export class Strings {
       if (
         this.hashes[id] === hash &&
         this.lengths[id] === length &&
-        this.equals(id, from, view, offset, length)
+        this.equals(id, view, offset, length)
       ) {
         return id;
       }
@@ -131,6 +116,18 @@ export class Strings {
     return text;
   }
 
+  /** The string with its LEB128 length before it. */
+  prefixed(id: number): Uint8Array {
+    const offset = this.offsets[id] ?? 0;
+    const length = this.lengths[id] ?? 0;
+    return this.bytes.subarray(offset - lengthPrefixBytes(length), offset + length);
+  }
+
+  /** Where the string lies with a key's tags around it. */
+  place(id: number): number {
+    return (this.offsets[id] ?? 0) - 2;
+  }
+
   role(id: number): number {
     const role = this.roles[id] ?? 0;
     if (role !== 0) return role;
@@ -139,25 +136,8 @@ export class Strings {
     return classified;
   }
 
-  private equals(
-    id: number,
-    from: Uint8Array,
-    view: DataView,
-    offset: number,
-    length: number,
-  ): boolean {
-    const at = this.offsets[id] ?? 0;
-    if (length < 4) {
-      for (let i = 0; i < length; i += 1) {
-        if (this.bytes[at + i] !== from[offset + i]) return false;
-      }
-      return true;
-    }
-    const last = length - 4;
-    for (let i = 0; i < last; i += 4) {
-      if (this.view.getUint32(at + i, true) !== view.getUint32(offset + i, true)) return false;
-    }
-    return this.view.getUint32(at + last, true) === view.getUint32(offset + last, true);
+  private equals(id: number, view: DataView, offset: number, length: number): boolean {
+    return sameBytes(this.view, this.offsets[id] ?? 0, view, offset, length);
   }
 
   private add(
@@ -168,17 +148,22 @@ export class Strings {
     slot: number,
   ): number {
     if (this.count === this.offsets.length) this.growIds();
-    while (this.used + length > this.bytes.length) this.growBytes();
+    while (this.used + length + 8 > this.bytes.length) this.growBytes();
     const id = this.count++;
+    this.bytes[this.used++] = keyTag;
+    for (let rest = length; ; rest >>>= 7) {
+      this.bytes[this.used++] = rest < 0x80 ? rest : (rest & 0x7f) | 0x80;
+      if (rest < 0x80) break;
+    }
     this.bytes.set(from.subarray(offset, offset + length), this.used);
     this.offsets[id] = this.used;
     this.lengths[id] = length;
     this.hashes[id] = hash;
-    this.next[id] = 0;
     this.nextName[id] = 0;
     this.roles[id] = 0;
     this.clean[id] = id;
     this.used += length;
+    this.bytes[this.used++] = valueOfKeyTag;
     this.slots[slot] = id;
     if (this.count * 2 > this.slots.length) this.rehash();
     if (!isValid(from, offset, length)) {
@@ -206,9 +191,9 @@ export class Strings {
     };
     this.offsets = grow(this.offsets);
     this.lengths = grow(this.lengths);
-    this.next = grow(this.next);
     this.nextName = grow(this.nextName);
     this.clean = grow(this.clean);
+    this.positions = grow(this.positions);
     const roles = new Uint16Array(this.roles.length * 2);
     roles.set(this.roles);
     this.roles = roles;

@@ -11,7 +11,7 @@ const lossy = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 
 /** Up to here words beat `set`. */
-const wordCopyBytes = 64;
+const wordCopyBytes = 128;
 
 /** Copies and answers whether every byte was ASCII. */
 export function copyText(
@@ -30,22 +30,56 @@ export function copyText(
       seen |= byte;
       to[at + i] = byte;
     }
-    return (seen & 0x80) === 0;
+  } else if (length <= wordCopyBytes) seen = copyWords(fromView, offset, toView, at, length);
+  else {
+    to.set(from.subarray(offset, offset + length), at);
+    const last = length - 4;
+    for (let i = 0; i < last; i += 4) seen |= fromView.getInt32(offset + i, true);
+    seen |= fromView.getInt32(offset + last, true);
   }
+  return (seen & 0x80808080) === 0;
+}
+
+/** Copies four bytes or more; answers all words together, which tells whether they were ASCII. */
+export function copyWords(
+  from: DataView,
+  offset: number,
+  to: DataView,
+  at: number,
+  length: number,
+): number {
+  // The last word may overlap the one before it.
   const last = length - 4;
-  if (length <= wordCopyBytes) {
-    for (let i = 0; i < last; i += 4) {
-      const word = fromView.getUint32(offset + i, true);
-      seen |= word;
-      toView.setUint32(at + i, word, true);
-    }
-    const word = fromView.getUint32(offset + last, true);
-    toView.setUint32(at + last, word, true);
-    return ((seen | word) & 0x80808080) === 0;
+  let word = from.getInt32(offset + last, true);
+  let all = word;
+  to.setInt32(at + last, word, true);
+  for (let i = 0; i < last; i += 4) {
+    word = from.getInt32(offset + i, true);
+    all |= word;
+    to.setInt32(at + i, word, true);
   }
-  to.set(from.subarray(offset, offset + length), at);
-  for (let i = 0; i < last; i += 4) seen |= fromView.getUint32(offset + i, true);
-  return ((seen | fromView.getUint32(offset + last, true)) & 0x80808080) === 0;
+  return all;
+}
+
+/** Whether two ranges are equal, a word at a time. */
+export function sameBytes(
+  left: DataView,
+  leftAt: number,
+  right: DataView,
+  rightAt: number,
+  length: number,
+): boolean {
+  const last = length - 4;
+  if (last < 0) {
+    for (let i = 0; i < length; i += 1) {
+      if (left.getUint8(leftAt + i) !== right.getUint8(rightAt + i)) return false;
+    }
+    return true;
+  }
+  for (let i = 0; i < last; i += 4) {
+    if (left.getInt32(leftAt + i, true) !== right.getInt32(rightAt + i, true)) return false;
+  }
+  return left.getInt32(leftAt + last, true) === right.getInt32(rightAt + last, true);
 }
 
 export function isValid(bytes: Uint8Array, offset: number, length: number): boolean {

@@ -65,7 +65,6 @@ export function createTraceDecoder(options: TraceDecoderOptions = {}): TraceDeco
     take: () => {
       const blocks = batches.take();
       if (strings.count > limits.internedStrings) {
-        batches.forgetIdle();
         strings.clear();
         resources.clear();
         facets.clear();
@@ -89,6 +88,8 @@ class Request {
   private readonly writer: SpanWriter;
   private readonly scope: Scope = { name: 0, version: 0, engine: "" };
   private counts: Map<RejectReason, number> | undefined;
+  private headStart = 0;
+  private headEnd = 0;
 
   constructor(deps: {
     wire: Wire;
@@ -111,13 +112,13 @@ class Request {
   }
 
   private resourceSpans(start: number, end: number, context: RequestContext): void {
-    let from = 0;
-    let to = 0;
-    this.each(start, end, first, (resourceStart, resourceEnd) => {
-      from = resourceStart;
-      to = resourceEnd;
-    });
-    const resource = this.resources.of(from, to, context.tenantNum, context.capture);
+    this.head(start, end);
+    const resource = this.resources.of(
+      this.headStart,
+      this.headEnd,
+      context.tenantNum,
+      context.capture,
+    );
     this.each(start, end, second, (scopeStart, scopeEnd) =>
       this.scopeSpans(scopeStart, scopeEnd, resource, context),
     );
@@ -129,21 +130,31 @@ class Request {
     resource: Resource,
     context: RequestContext,
   ): void {
-    this.readScope(start, end);
-    const { wire, writer, scope } = this;
+    this.head(start, end);
+    this.readScope(this.headStart, this.headEnd);
+    this.each(start, end, second, (spanStart, spanEnd) => {
+      const reason = this.writer.write(spanStart, spanEnd, resource, this.scope, context);
+      if (reason === undefined) this.accepted += 1;
+      else this.reject(reason);
+    });
+  }
+
+  /**
+   * Finds the field before the repeated ones, a resource or a scope, that says whose they are. All
+   * encoders write it first; where it is not, it is looked for in the whole message.
+   */
+  private head(start: number, end: number): void {
+    const { wire } = this;
+    this.headStart = 0;
+    this.headEnd = 0;
     wire.pos = start;
     while (wire.pos < end) {
       const tag = wire.tag(end);
-      if (tag !== second) {
-        wire.skip(tag, end);
-        continue;
-      }
-      wire.block(end);
-      const next = wire.end;
-      const reason = writer.write(wire.start, next, resource, scope, context);
-      wire.pos = next;
-      if (reason === undefined) this.accepted += 1;
-      else this.reject(reason);
+      wire.skip(tag, end);
+      if (tag === first) {
+        this.headStart = wire.start;
+        this.headEnd = wire.end;
+      } else if (tag === second && this.headEnd !== 0) return;
     }
   }
 
@@ -152,20 +163,13 @@ class Request {
     const { wire, scope, strings } = this;
     scope.name = 0;
     scope.version = 0;
-    this.each(start, end, first, (from, to) => {
-      wire.pos = from;
-      while (wire.pos < to) {
-        const tag = wire.tag(to);
-        if (tag !== first && tag !== second) {
-          wire.skip(tag, to);
-          continue;
-        }
-        wire.block(to);
-        const id = label(strings, wire, wire.start, wire.end);
-        if (tag === first) scope.name = id;
-        else scope.version = id;
-      }
-    });
+    wire.pos = start;
+    while (wire.pos < end) {
+      const tag = wire.tag(end);
+      wire.skip(tag, end);
+      if (tag === first) scope.name = label(strings, wire, wire.start, wire.end);
+      else if (tag === second) scope.version = label(strings, wire, wire.start, wire.end);
+    }
     scope.engine = engineOfScope(strings.text(scope.name));
   }
 

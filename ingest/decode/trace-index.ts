@@ -26,9 +26,10 @@ export class TraceIndex {
     table: TraceIndexTable,
     partition: { day: number; retention: number },
   ): void {
-    for (let row = first; row < spans.rows; row += 1) {
+    const end = spans.rows * spans.stride;
+    for (let row = first * spans.stride; row < end; row += spans.stride) {
       const found = this.find(spans, row, table);
-      if (found === -1) this.append(spans, row, table, partition);
+      if (found === -1) append(spans, row, table, partition);
       else extend(spans, row, table, found);
     }
   }
@@ -36,84 +37,88 @@ export class TraceIndex {
   private find(spans: SpanTable, row: number, table: TraceIndexTable): number {
     if ((table.rows + 1) * 2 > this.slots.length) this.rehash(table);
     const mask = this.slots.length - 1;
-    const words = spans.trace_id.words;
-    const at = row * 4;
-    const tenant = spans.tenant_id.words[row] ?? 0;
-    const known = table.trace_id.words;
+    const { words } = spans;
+    const at = row + spans.trace_id;
+    const tenant = words[row + spans.tenant_id] ?? 0;
+    const known = table.words;
     for (let slot = hashTrace(words, at, tenant ^ this.seed) & mask; ; slot = (slot + 1) & mask) {
       const candidate = this.slots[slot] ?? -1;
       if (candidate === -1) {
         this.slots[slot] = table.rows;
         return -1;
       }
-      const other = candidate * 4;
+      const found = candidate * table.stride;
+      const other = found + table.trace_id;
       if (
         known[other] === words[at] &&
         known[other + 1] === words[at + 1] &&
         known[other + 2] === words[at + 2] &&
         known[other + 3] === words[at + 3] &&
-        table.tenant_id.words[candidate] === tenant
+        known[found + table.tenant_id] === tenant
       ) {
-        return candidate;
+        return found;
       }
     }
-  }
-
-  private append(
-    spans: SpanTable,
-    row: number,
-    table: TraceIndexTable,
-    partition: { day: number; retention: number },
-  ): void {
-    const words = spans.trace_id.words;
-    const lo = spans.start.words[row * 2] ?? 0;
-    const hi = spans.start.words[row * 2 + 1] ?? 0;
-    const end = endOf(spans, row);
-    table.tenant_id.push1(spans.tenant_id.words[row] ?? 0);
-    table.trace_id.push4(
-      words[row * 4] ?? 0,
-      words[row * 4 + 1] ?? 0,
-      words[row * 4 + 2] ?? 0,
-      words[row * 4 + 3] ?? 0,
-    );
-    table.day.push(partition.day);
-    table.retention.push(partition.retention);
-    table.min_start.push2(lo, hi);
-    table.max_start.push2(lo, hi);
-    table.max_end.push2(end.lo, end.hi);
-    table.rows += 1;
   }
 
   private rehash(table: TraceIndexTable): void {
     this.slots = new Int32Array(this.slots.length * 2).fill(-1);
     const mask = this.slots.length - 1;
     for (let row = 0; row < table.rows; row += 1) {
-      const tenant = table.tenant_id.words[row] ?? 0;
-      let slot = hashTrace(table.trace_id.words, row * 4, tenant ^ this.seed) & mask;
+      const at = row * table.stride;
+      const tenant = table.words[at + table.tenant_id] ?? 0;
+      let slot = hashTrace(table.words, at + table.trace_id, tenant ^ this.seed) & mask;
       while (this.slots[slot] !== -1) slot = (slot + 1) & mask;
       this.slots[slot] = row;
     }
   }
 }
 
-function extend(spans: SpanTable, row: number, table: TraceIndexTable, found: number): void {
-  const lo = spans.start.words[row * 2] ?? 0;
-  const hi = spans.start.words[row * 2 + 1] ?? 0;
+function append(
+  spans: SpanTable,
+  row: number,
+  table: TraceIndexTable,
+  partition: { day: number; retention: number },
+): void {
+  const { words: from } = spans;
+  const at = table.begin();
+  const { words } = table;
+  words[at + table.tenant_id] = from[row + spans.tenant_id] ?? 0;
+  for (let i = 0; i < 4; i += 1) {
+    words[at + table.trace_id + i] = from[row + spans.trace_id + i] ?? 0;
+  }
+  words[at + table.day] = partition.day;
+  words[at + table.retention] = partition.retention;
+  const lo = from[row + spans.start] ?? 0;
+  const hi = from[row + spans.start + 1] ?? 0;
+  put(words, at + table.min_start, lo, hi);
+  put(words, at + table.max_start, lo, hi);
   const end = endOf(spans, row);
-  const at = found * 2;
-  if (less(lo, hi, table.min_start.words, at)) put(table.min_start.words, at, lo, hi);
-  if (!less(lo, hi, table.max_start.words, at)) put(table.max_start.words, at, lo, hi);
-  if (!less(end.lo, end.hi, table.max_end.words, at)) put(table.max_end.words, at, end.lo, end.hi);
+  put(words, at + table.max_end, end.lo, end.hi);
+}
+
+function extend(spans: SpanTable, row: number, table: TraceIndexTable, found: number): void {
+  const { words } = table;
+  const lo = spans.words[row + spans.start] ?? 0;
+  const hi = spans.words[row + spans.start + 1] ?? 0;
+  const end = endOf(spans, row);
+  const min = found + table.min_start;
+  const max = found + table.max_start;
+  const last = found + table.max_end;
+  if (less(lo, hi, words, min)) put(words, min, lo, hi);
+  if (!less(lo, hi, words, max)) put(words, max, lo, hi);
+  if (!less(end.lo, end.hi, words, last)) put(words, last, end.lo, end.hi);
 }
 
 const sum = { lo: 0, hi: 0 };
 
 /** Start plus duration; the object is used again. */
 function endOf(spans: SpanTable, row: number): { lo: number; hi: number } {
-  const lo = (spans.start.words[row * 2] ?? 0) + (spans.duration_ns.words[row * 2] ?? 0);
-  const hi = (spans.start.words[row * 2 + 1] ?? 0) + (spans.duration_ns.words[row * 2 + 1] ?? 0);
-  sum.lo = lo % 2 ** 32;
-  sum.hi = (hi + (lo >= 2 ** 32 ? 1 : 0)) % 2 ** 32;
+  const { words } = spans;
+  const lo = (words[row + spans.start] ?? 0) + (words[row + spans.duration_ns] ?? 0);
+  const hi = (words[row + spans.start + 1] ?? 0) + (words[row + spans.duration_ns + 1] ?? 0);
+  sum.lo = lo >>> 0;
+  sum.hi = (hi + (lo >= 2 ** 32 ? 1 : 0)) >>> 0;
   return sum;
 }
 

@@ -12,6 +12,10 @@ export class Malformed extends Error {}
 /** Wire types of the protobuf encoding. */
 export const wireType = { varint: 0, fixed64: 1, bytes: 2, startGroup: 3, endGroup: 4, fixed32: 5 };
 
+/** Fields of KeyValue as tags (field << 3 | wire type). */
+export const keyTag = 0x0a;
+export const valueOfKeyTag = 0x12;
+
 export class Wire {
   bytes: Uint8Array = new Uint8Array(0);
   view: DataView = new DataView(this.bytes.buffer);

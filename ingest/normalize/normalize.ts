@@ -1,278 +1,148 @@
 /**
  * From what a span said to canonical values: engine, TTFT with its basis, phases, tokens, model,
- * provider, operation. Pure, over slots and one result that are used again for every span.
+ * provider, operation. Pure, over one `Said` that is used again for every span and completed here.
  *
- * Unknown is NaN (numbers) or 0 (interned strings), never a guess: a model that the span does not
- * name is left to the reader, who sees the whole trace, because a row must not depend on which
- * spans happened to travel with it.
+ * A model that the span does not name is left to the reader, who sees the whole trace, because a row
+ * must not depend on which spans happened to travel with it.
  */
-import { aliases, operationWords, type Basis, type Field, type Unit } from "./aliases.ts";
+import { operationWords, type Basis } from "./aliases.ts";
 import { engineOf, engineOfService, sglangStages, type StageField } from "./engines.ts";
-import { durationNs, isoMs, numberOf, rustDurationNs, tokenCount } from "./quantities.ts";
-import { isLabel, isNumber, isText, type Slots } from "./slots.ts";
+import { fields, type Said } from "./said.ts";
 
 /** The interned strings that normalising reads and adds to. */
 export interface Words {
   text(id: number): string;
   constant(text: string): number;
-  /** Changes when the numbers of strings do. */
-  readonly generation: number;
 }
 
 /** What is known of a span beside its attributes. */
 export interface SpanFacts {
-  startMs: number;
   durationNs: number;
   /** Interned; for SGLang's stages and engines' request spans. */
   name: number;
   service: number;
   /** Engine that scope or resource betray; empty for none. */
   engine: string;
-  /** Text of a slot's bounds in the body. */
-  read(offset: number, length: number): string;
 }
 
 export const basisCodes: Readonly<Record<Basis, number>> = { client: 1, gateway: 2, engine: 3 };
 export const modelSources = { none: 0, span: 1, instance: 3 } as const;
 
-/** Canonical values of one span. */
-export class Normalized {
-  ttftNs = NaN;
-  ttftBasis = 0;
-  itlNs = NaN;
-  queueNs = NaN;
-  prefillNs = NaN;
-  decodeNs = NaN;
-  kvTransferNs = NaN;
-  e2eNs = NaN;
-  inputTokens = NaN;
-  outputTokens = NaN;
-  cachedTokens = NaN;
-  reasoningTokens = NaN;
-  engine = 0;
-  model = 0;
-  provider = 0;
-  operation = 0;
-  finish = 0;
-  errorType = 0;
-  gpuUuid = 0;
-  gpuLevel = 0;
-  /** Rows of the alias table whose text it is; -1 for none. */
-  session = -1;
-  user = -1;
+export interface Normalizer {
+  /** Completes `said`: its values and labels become canonical. */
+  normalize(said: Said, facts: SpanFacts): void;
+  /** Interned strings were renumbered. */
+  clear(): void;
 }
 
-/* The alias table as arrays, so that a span's loop touches numbers only. */
-const fieldNames = [...new Set(aliases.map(({ field }) => field))];
-const fieldOf = Uint8Array.from(aliases, ({ field }) => fieldNames.indexOf(field));
-const unitOf: readonly Unit[] = aliases.map(({ unit }) => unit);
-const engineOfAlias: readonly (string | undefined)[] = aliases.map(({ engine }) => engine);
-const noAlias = aliases.length;
-const best = new Uint16Array(fieldNames.length);
-const indexOf = (field: Field): number => fieldNames.indexOf(field);
-const at = {
-  ttft: indexOf("ttft"),
-  itl: indexOf("itl"),
-  queue: indexOf("queue"),
-  prefill: indexOf("prefill"),
-  decode: indexOf("decode"),
-  kvTransfer: indexOf("kvTransfer"),
-  e2e: indexOf("e2e"),
-  inputTokens: indexOf("inputTokens"),
-  outputTokens: indexOf("outputTokens"),
-  cachedTokens: indexOf("cachedTokens"),
-  reasoningTokens: indexOf("reasoningTokens"),
-  model: indexOf("model"),
-  provider: indexOf("provider"),
-  operation: indexOf("operation"),
-  finish: indexOf("finish"),
-  errorType: indexOf("errorType"),
-  session: indexOf("session"),
-  user: indexOf("user"),
-  gpuUuid: indexOf("gpuUuid"),
-  gpuLevel: indexOf("gpuLevel"),
-};
-/** Values of each field's best alias, as numbers; NaN where there is none. */
-const values = new Float64Array(fieldNames.length);
+/** What words of senders mean is looked up once per distinct word. */
+export function createNormalizer(words: Words): Normalizer {
+  let operationOfWord: (number | undefined)[] = [];
+  let engineOfWord: (string | undefined)[] = [];
+  let engineOfServiceName: (string | undefined)[] = [];
+  const memo = (
+    known: (string | undefined)[],
+    id: number,
+    find: (text: string) => string,
+  ): string => (known[id] ??= find(words.text(id)));
 
-/* What words of senders mean, looked up once per distinct word. */
-let owner: Words | undefined;
-let generation = -1;
-const operationOfWord = new Map<number, number>();
-const engineOfProvider = new Map<number, string>();
+  /** Keys that one engine alone writes, then scope and resource, then a provider that is an engine. */
+  const engineNameOf = (said: Said, facts: SpanFacts): string => {
+    if (said.evidence !== undefined) return said.evidence;
+    if (facts.engine !== "") return facts.engine;
+    const provider = said.labels[fields.provider] ?? 0;
+    const fromProvider = provider === 0 ? "" : memo(engineOfWord, provider, engineOfProvider);
+    if (fromProvider !== "") return fromProvider;
+    return hasEngineTtft(said) ? memo(engineOfServiceName, facts.service, engineOfService) : "";
+  };
 
-export function normalize(slots: Slots, facts: SpanFacts, words: Words, out: Normalized): void {
-  // Another decoder numbers its words otherwise.
-  if (owner !== words || generation !== words.generation) {
-    owner = words;
-    generation = words.generation;
-    operationOfWord.clear();
-    engineOfProvider.clear();
-  }
-  choose(slots, facts, words);
-  const engineName = engineNameOf(slots, facts, words);
-  const engine = engineName === "" ? undefined : engineOf(engineName);
-  out.engine = engineName === "" ? 0 : words.constant(engineName);
-  out.ttftNs = value(at.ttft);
-  out.ttftBasis = Number.isNaN(out.ttftNs) ? 0 : basisOf(engine?.basis);
-  out.queueNs = value(at.queue);
-  out.prefillNs = value(at.prefill);
-  out.decodeNs = value(at.decode);
-  out.kvTransferNs = value(at.kvTransfer);
-  out.e2eNs = value(at.e2e);
-  out.inputTokens = value(at.inputTokens);
-  out.outputTokens = value(at.outputTokens);
-  out.cachedTokens = value(at.cachedTokens);
-  out.reasoningTokens = value(at.reasoningTokens);
-  if (engine?.prefillHasQueue === true) out.prefillNs = Math.max(0, out.prefillNs - out.queueNs);
-  if (engineName === "sglang") stage(facts, words, out);
-  out.itlNs = timePerToken(facts, out);
-  out.model = label(at.model, slots);
-  out.finish = label(at.finish, slots);
-  out.errorType = label(at.errorType, slots);
-  out.gpuUuid = label(at.gpuUuid, slots);
-  out.gpuLevel = label(at.gpuLevel, slots);
-  out.provider = providerOf(slots, words, out.engine);
-  out.operation = operationOf(slots, facts, words, engine?.requestSpans);
-  out.session = textAlias(at.session);
-  out.user = textAlias(at.user);
-}
-
-/** For every field: the alias of the highest precedence whose value is sane. */
-function choose(slots: Slots, facts: SpanFacts, words: Words): void {
-  best.fill(noAlias);
-  values.fill(NaN);
-  for (let i = 0; i < slots.count; i += 1) {
-    const alias = slots.touched[i] ?? 0;
-    const field = fieldOf[alias] ?? 0;
-    if (alias >= (best[field] ?? noAlias)) continue;
-    const unit = unitOf[alias] ?? "none";
-    if (unit === "none") continue;
-    if (unit === "label") {
-      if (slots.kind[alias] !== isLabel || slots.label[alias] === 0) continue;
-    } else if (unit === "id") {
-      if (slots.kind[alias] !== isText || slots.length[alias] === 0) continue;
-    } else {
-      const found = quantity(slots, alias, unit, facts, words);
-      // A TTFT of 0 is a sender's "not set".
-      if (Number.isNaN(found) || (found === 0 && field === at.ttft)) continue;
-      values[field] = found;
+  const operationOf = (
+    said: Said,
+    facts: SpanFacts,
+    requestSpans: readonly string[] | undefined,
+  ): number => {
+    const id = said.labels[fields.operation] ?? 0;
+    if (id !== 0) {
+      const known = operationOfWord[id];
+      if (known !== undefined) return known;
+      const word = operationWords.get(words.text(id).toLowerCase());
+      const meaning = word === undefined ? id : words.constant(word);
+      operationOfWord[id] = meaning;
+      return meaning;
     }
-    best[field] = alias;
-  }
+    // An engine's request span names no operation: all it does is to complete text.
+    const isRequest = requestSpans?.includes(words.text(facts.name)) === true;
+    return isRequest || hasEngineTtft(said) ? words.constant("text_completion") : 0;
+  };
+
+  return {
+    normalize: (said, facts) => {
+      const { values, labels } = said;
+      const engineName = engineNameOf(said, facts);
+      const engine = engineName === "" ? undefined : engineOf(engineName);
+      said.engine = engineName === "" ? 0 : words.constant(engineName);
+      said.ttftBasis = Number.isNaN(value(said, fields.ttft)) ? 0 : basisOf(said, engine?.basis);
+      if (engine?.prefillHasQueue === true) {
+        values[fields.prefill] = Math.max(
+          0,
+          value(said, fields.prefill) - value(said, fields.queue),
+        );
+      }
+      if (engineName === "sglang")
+        stage(said, sglangStages.get(words.text(facts.name).trim()), facts);
+      values[fields.itl] = timePerToken(said, facts);
+      labels[fields.provider] = providerOf(said, words);
+      labels[fields.operation] = operationOf(said, facts, engine?.requestSpans);
+    },
+    clear: () => {
+      operationOfWord = [];
+      engineOfWord = [];
+      engineOfServiceName = [];
+    },
+  };
 }
 
-function quantity(slots: Slots, alias: number, unit: Unit, facts: SpanFacts, words: Words): number {
-  const kind = slots.kind[alias];
-  let number = slots.number[alias] ?? NaN;
-  if (kind === isText || kind === isLabel) {
-    const text =
-      kind === isLabel
-        ? words.text(slots.label[alias] ?? 0)
-        : facts.read(slots.offset[alias] ?? 0, slots.length[alias] ?? 0);
-    if (unit === "rust") return rustDurationNs(text);
-    if (unit === "iso") return sinceStart(isoMs(text), facts.startMs);
-    number = numberOf(text);
-  } else if (kind !== isNumber) return NaN;
-  if (unit === "count") return tokenCount(number);
-  if (unit === "ints" || unit === "iso") return NaN;
-  return durationNs(number, unit);
+function value(said: Said, field: number): number {
+  return said.values[field] ?? NaN;
 }
 
-function sinceStart(momentMs: number, startMs: number): number {
-  return durationNs(momentMs - startMs, "ms");
+function engineOfProvider(provider: string): string {
+  return engineOf(provider.toLowerCase())?.name ?? "";
 }
 
-function value(field: number): number {
-  return values[field] ?? NaN;
-}
-
-function label(field: number, slots: Slots): number {
-  const alias = best[field] ?? noAlias;
-  return alias === noAlias ? 0 : (slots.label[alias] ?? 0);
-}
-
-function textAlias(field: number): number {
-  const alias = best[field] ?? noAlias;
-  return alias === noAlias ? -1 : alias;
-}
-
-/** Keys that one engine alone writes, then scope and resource, then a provider that is an engine. */
-function engineNameOf(slots: Slots, facts: SpanFacts, words: Words): string {
-  for (let i = 0; i < slots.count; i += 1) {
-    const named = engineOfAlias[slots.touched[i] ?? 0];
-    if (named !== undefined) return named;
-  }
-  if (facts.engine !== "") return facts.engine;
-  const fromProvider = providerEngine(label(at.provider, slots), words);
-  if (fromProvider !== "") return fromProvider;
-  const ttft = best[at.ttft] ?? noAlias;
-  const fromEngine = ttft !== noAlias && aliases[ttft]?.basis === "engine";
-  return fromEngine ? engineOfService(words.text(facts.service)) : "";
-}
-
-function providerEngine(id: number, words: Words): string {
-  if (id === 0) return "";
-  const known = engineOfProvider.get(id);
-  if (known !== undefined) return known;
-  const name = engineOf(words.text(id).toLowerCase())?.name ?? "";
-  engineOfProvider.set(id, name);
-  return name;
+function hasEngineTtft(said: Said): boolean {
+  return said.source(fields.ttft)?.basis === "engine";
 }
 
 /** A client's key stays the client's, whoever answered it; only keys without a home follow the engine. */
-function basisOf(engineBasis: Basis | undefined): number {
-  const alias = aliases[best[at.ttft] ?? 0];
+function basisOf(said: Said, engineBasis: Basis | undefined): number {
+  const alias = said.source(fields.ttft);
   const homeless = alias?.key === "ttft_ms";
   return basisCodes[(homeless ? engineBasis : undefined) ?? alias?.basis ?? "client"];
 }
 
-function stage(facts: SpanFacts, words: Words, out: Normalized): void {
-  const field: StageField | undefined = sglangStages.get(words.text(facts.name).trim());
-  if (field === "queue") out.queueNs = facts.durationNs;
-  else if (field === "prefill") out.prefillNs = facts.durationNs;
-  else if (field === "decode") out.decodeNs = facts.durationNs;
-  else if (field === "kvTransfer") out.kvTransferNs = facts.durationNs;
+function stage(said: Said, field: StageField | undefined, facts: SpanFacts): void {
+  if (field !== undefined) said.values[fields[field]] = facts.durationNs;
 }
 
 /** Said by the sender, else (end to end − TTFT) ÷ (output tokens − 1), else the inverse of its rate. */
-function timePerToken(facts: SpanFacts, out: Normalized): number {
-  const said = value(at.itl);
-  const alias = aliases[best[at.itl] ?? 0];
-  if (!Number.isNaN(said) && alias?.unit !== "perSecond") return said;
-  const e2e = Number.isNaN(out.e2eNs) ? facts.durationNs : out.e2eNs;
-  const generated = e2e - out.ttftNs;
-  if (out.outputTokens > 1 && generated >= 0) return Math.round(generated / (out.outputTokens - 1));
-  return said;
+function timePerToken(said: Said, facts: SpanFacts): number {
+  const itl = value(said, fields.itl);
+  if (!Number.isNaN(itl) && said.source(fields.itl)?.unit !== "perSecond") {
+    return itl;
+  }
+  const e2e = value(said, fields.e2e);
+  const generated = (Number.isNaN(e2e) ? facts.durationNs : e2e) - value(said, fields.ttft);
+  const outputTokens = value(said, fields.outputTokens);
+  if (outputTokens > 1 && generated >= 0) return Math.round(generated / (outputTokens - 1));
+  return itl;
 }
 
-function providerOf(slots: Slots, words: Words, engine: number): number {
-  const alias = best[at.provider] ?? noAlias;
-  if (alias === noAlias) return engine;
-  const id = slots.label[alias] ?? 0;
-  if (aliases[alias]?.key !== "ai.model.provider") return id;
+function providerOf(said: Said, words: Words): number {
+  const id = said.labels[fields.provider] ?? 0;
+  if (id === 0) return said.engine;
+  if (said.source(fields.provider)?.key !== "ai.model.provider") return id;
   // Vercel names the kind of model after a dot: `openai.chat`.
   const [provider = ""] = words.text(id).split(".");
   return words.constant(provider);
-}
-
-function operationOf(
-  slots: Slots,
-  facts: SpanFacts,
-  words: Words,
-  requestSpans: readonly string[] | undefined,
-): number {
-  const id = label(at.operation, slots);
-  if (id !== 0) {
-    const known = operationOfWord.get(id);
-    if (known !== undefined) return known;
-    const word = operationWords.get(words.text(id).toLowerCase());
-    const meaning = word === undefined ? id : words.constant(word);
-    operationOfWord.set(id, meaning);
-    return meaning;
-  }
-  // An engine's request span names no operation: all it does is to complete text.
-  const isRequest = requestSpans?.includes(words.text(facts.name)) === true;
-  const hasEngineTtft = aliases[best[at.ttft] ?? noAlias]?.basis === "engine";
-  return isRequest || hasEngineTtft ? words.constant("text_completion") : 0;
 }
