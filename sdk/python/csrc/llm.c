@@ -145,12 +145,24 @@ static PyObject *record_token(ax_span *self, PyObject *const *args, Py_ssize_t g
                               PyObject *keywords) {
   static const char *const names[] = {"n"};
   int64_t n = 1;
+  ax_llm *llm = self->llm;
+  if (!given && !keywords && self->state == AX_OPEN && llm->recorded) {
+    /* One token more, as nearly every call is. A counter that is full stays so. */
+    int64_t now = ax_monotonic(), since = now - llm->first;
+    uint32_t *bucket = &llm->buckets[bucket_of(now - llm->last)];
+    *bucket += *bucket != UINT32_MAX;
+    uint64_t at = (uint64_t)since >> llm->shift;
+    if (at < AX_BINS && llm->bins[at] != UINT32_MAX) llm->bins[at]++;
+    else count_bin(llm, since, 1);
+    llm->last = now;
+    llm->recorded += llm->recorded < (int64_t)1 << 62;
+    Py_RETURN_NONE;
+  }
   if (given || keywords) {
     PyObject *value = NULL;
     if (ax_arguments("record_token", names, 0, 1, args, given, keywords, &value) < 0) return NULL;
     if (value) n = count_of(value);
   }
-  ax_llm *llm = self->llm;
   if (self->state == AX_OPEN && n >= 1) {
     int64_t now = ax_monotonic();
     if (llm->recorded == 0) {

@@ -5,6 +5,8 @@
  */
 #include "span.h"
 
+#define GIL_BYTES_MAX (256 * 1024) /* of ring, about 50 us */
+
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -133,10 +135,11 @@ static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *args) {
   }
   ax_mark *places = ax.marking ? (ax_mark *)PyBytes_AS_STRING(marks) : NULL;
   ax.draining = 1;
-  Py_BEGIN_ALLOW_THREADS;
-  /* No more than is pending now: another thread may add while the lock is away. */
+  /* No more than is pending now: another thread may add while the lock is away. A batch of usual
+   * size takes 10 us: giving the lock away and asking for it again costs everybody more than that. */
+  PyThreadState *saved = used > GIL_BYTES_MAX ? PyEval_SaveThread() : NULL;
   size = ax_ring_drain(&ax.ring, bytes, (size_t)capacity, marks_max, &count, places, &marked);
-  Py_END_ALLOW_THREADS;
+  if (saved) PyEval_RestoreThread(saved);
   ax.draining = 0;
   if (_PyBytes_Resize(&out, (Py_ssize_t)size) < 0 ||
       (places && _PyBytes_Resize(&marks, (Py_ssize_t)(marked * sizeof(ax_mark))) < 0)) {

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ._config import Config
     from ._export import Exporter
 
-EXIT_S = 2.0
-"""What the end of a process may wait for an absent server."""
+EXIT_S = 1.8
+"""What the end of a process may wait for an absent server: with all else that ends then, under 2 s."""
 SIGTERM_S = 1.0
 
 _exporter: Exporter | None = None

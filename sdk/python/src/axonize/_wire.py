@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
+import sys
 from time import monotonic
 from typing import Any
 
@@ -16,6 +18,10 @@ from ._config import Config
 
 _PARTS_MAX = 64
 """Buffers of one system call; the least that systems promise is 16, Linux takes 1024."""
+
+
+# struct timeval of 64-bit Unix; elsewhere sockets keep the time by the interpreter's own means.
+_TIMEVAL = struct.Struct("ll") if sys.platform in ("linux", "darwin") and sys.maxsize > 1 << 32 else None
 
 
 class WireError(Exception):
@@ -69,9 +75,17 @@ class Wire:
     def _arm(self) -> None:
         """Tells the socket how long it may wait; spares the system call while that is nearly the same."""
         left = self._left()
-        if not left <= self._armed <= left * 1.1:
+        if left <= self._armed <= left * 1.1:
+            return
+        if self._plain and _TIMEVAL is not None:
+            # The kernel keeps the time: the interpreter would poll before every call.
+            moment = _TIMEVAL.pack(int(left), int(left % 1 * 1e6) + 1)
+            self._socket.settimeout(None)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, moment)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, moment)
+        else:
             self._socket.settimeout(left)
-            self._armed = left
+        self._armed = left
 
     def send(self, parts: list[bytes | memoryview]) -> None:
         """Sends all of the parts, or raises WireError."""
@@ -86,7 +100,7 @@ class Wire:
                 else:
                     sent = gather(parts[:_PARTS_MAX])
                 parts = _after(parts, sent)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise WireError("timeout", "the server does not take data") from error
         except OSError as error:
             raise WireError("connection", f"the connection broke: {error}") from error
@@ -97,7 +111,7 @@ class Wire:
             self._arm()
             data: bytes = self._socket.recv(65536)
             return data
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise WireError("timeout", "the server did not answer in time") from error
         except OSError as error:
             raise WireError("connection", f"the connection broke: {error}") from error
