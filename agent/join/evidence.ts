@@ -3,12 +3,13 @@
  * since it began, what it can open, and how its environment numbers that. Read once a process and kept
  * until it ends.
  */
+import { setImmediate as yieldToLoop } from "node:timers/promises";
 import type { Resource } from "../identity/resolve.ts";
 import type { ProcessList } from "../nvml/processes.ts";
 import type { DeviceNodes, MigCapability } from "../proc/device-nodes.ts";
 import type { Environment } from "../proc/environment.ts";
 import type { Proc, ProcessFacts } from "../proc/proc.ts";
-import { maxAncestors, maxReadTries } from "./limits.ts";
+import { listsBetweenLooks, maxAncestors, maxReadTries, processesPerTurn } from "./limits.ts";
 
 export interface ComputingProcess {
   readonly facts: ProcessFacts;
@@ -49,7 +50,7 @@ export function createEvidence(deps: { proc: Proc }): Evidence {
   const entryOf = (facts: ProcessFacts): Entry => {
     const before = entries.get(facts.pid);
     if (before?.facts.startTime === facts.startTime) {
-      before.facts = facts; // an exec may have moved it to another cgroup
+      before.facts = facts;
       return before;
     }
     const entry = newEntry(facts, ancestorsOf(proc, facts));
@@ -78,10 +79,12 @@ export function createEvidence(deps: { proc: Proc }): Evidence {
         list.rows.filter(({ kind }) => kind !== "graphics"),
         ({ pid }) => pid,
       );
+      const found = await look(proc, entries, new Set([...byPid.keys(), ...entries.keys()]));
+      // From here on at once: whoever looks meanwhile sees one list or the next.
       strangers = new Set();
       const unreadable = new Set(list.missing.keys());
       for (const [pid, rows] of byPid) {
-        const facts = proc.facts(pid);
+        const facts = found.get(pid);
         if (facts === undefined) {
           for (const { device } of rows) strangers.add(device);
           continue;
@@ -95,14 +98,34 @@ export function createEvidence(deps: { proc: Proc }): Evidence {
         entry.mps ||= rows.some(({ kind }) => kind === "mps");
       }
       for (const [pid, entry] of entries) {
-        if (byPid.has(pid) && proc.isAlive(entry.facts)) continue;
+        const isAlive = found.get(pid)?.startTime === entry.facts.startTime;
         const onUnreadable = entry.devices.some((device) => unreadable.has(device));
-        if (onUnreadable && proc.isAlive(entry.facts)) continue;
-        entries.delete(pid);
+        if (!isAlive || (!byPid.has(pid) && !onUnreadable)) entries.delete(pid);
       }
       for (const entry of entries.values()) await readMore(proc, entry);
     },
   };
+}
+
+/** What the kernel says of each pid now; what is known is only asked whether it lives, mostly. */
+async function look(
+  proc: Proc,
+  entries: ReadonlyMap<number, Entry>,
+  pids: Iterable<number>,
+): Promise<ReadonlyMap<number, ProcessFacts>> {
+  const found = new Map<number, ProcessFacts>();
+  let looked = 0;
+  for (const pid of pids) {
+    const before = entries.get(pid);
+    const isDue = before === undefined || before.pollCount % listsBetweenLooks === 0;
+    const isSame = before !== undefined && proc.isAlive(before.facts);
+    // An exec may have moved it to another cgroup.
+    const facts = isSame && !isDue ? before.facts : proc.facts(pid);
+    if (facts) found.set(pid, facts);
+    looked += 1;
+    if (looked % processesPerTurn === 0) await yieldToLoop();
+  }
+  return found;
 }
 
 function newEntry(facts: ProcessFacts, ancestors: readonly ProcessFacts[]): Entry {

@@ -21,6 +21,12 @@ export const allocatableMs = 30_000;
 /** How often an environment or a /dev that could not be read is tried again, once per process list. */
 export const maxReadTries = 3;
 
+/** A known process's container is read again with every so many lists: once a minute at 5 s. */
+export const listsBetweenLooks = 12;
+
+/** Processes looked at before the event loop gets a turn: 64 × 4 files × about 15 µs = 4 ms. */
+export const processesPerTurn = 64;
+
 /** Steps up from a process to its ancestors. */
 export const maxAncestors = 8;
 
