@@ -45,6 +45,11 @@ const words: Readonly<Record<string, LevelWords>> = {
     long: "The process counts devices in PCI order, so its number gives this device.",
     tone: "info",
   },
+  "derived.workers": {
+    short: "derived",
+    long: "The process computes on nothing itself; the processes that it started compute on these devices.",
+    tone: "info",
+  },
   "likely.homogeneous": {
     short: "likely",
     long: "All cards here are of one model, which CUDA usually counts in PCI order; nothing confirms it.",
