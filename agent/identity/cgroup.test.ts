@@ -25,6 +25,7 @@ const examples: Record<string, string> = {
   "old containerd": `1:name=systemd:/system.slice/containerd.service/kubepods-burstable-pod${under}.slice:cri-containerd:${id}`,
   "seen from another namespace": `0::/../../pod${uid}/${id}`,
   "kind: an outer container first": `0::/docker/${outer}/kubelet/kubepods/burstable/pod${uid}/${id}`,
+  "hybrid, one controller alone": `8:pids:/kubepods/pod${uid}/${id}\n4:memory:/session/7\n0::/`,
   "hybrid, v2 line is the root": `5:memory:/kubepods/pod${uid}/${id}\n0::/`,
 };
 for (const [name, text] of Object.entries(examples)) {

@@ -24,9 +24,17 @@ const containerPattern =
 
 /** Undefined: the process is in no container that this grammar knows. */
 export function parseCgroup(text: string): CgroupOwner | undefined {
-  const path = text.length > maxTextLength ? undefined : bestPath(text);
-  // A conmon is the monitor of a container and not its workload.
-  if (path === undefined || /crio-conmon-|libpod-conmon-/.test(path)) return undefined;
+  if (text.length > maxTextLength) return undefined;
+  for (const path of pathsOf(text)) {
+    // A conmon is the monitor of a container and not its workload.
+    if (/crio-conmon-|libpod-conmon-/.test(path)) return undefined;
+    const owner = ownerOf(path);
+    if (owner) return owner;
+  }
+  return undefined;
+}
+
+function ownerOf(path: string): CgroupOwner | undefined {
   const pod = last(path, podPattern);
   const after = pod === undefined ? path : path.slice(pod.end);
   const container = last(after, containerPattern);
@@ -35,10 +43,10 @@ export function parseCgroup(text: string): CgroupOwner | undefined {
 }
 
 /**
- * The v2 line when it says anything, else the named systemd hierarchy, else memory or cpu. In hybrid
- * mode the v2 line may be the root while the v1 lines have the path.
+ * The v2 line first, then the named systemd hierarchy, then controllers of v1. In hybrid mode the v2 line
+ * may be the root while the v1 lines have the path, and a runtime need not use every controller.
  */
-function bestPath(text: string): string | undefined {
+function pathsOf(text: string): string[] {
   const paths = new Map<string, string>();
   for (const line of text.split("\n")) {
     const first = line.indexOf(":");
@@ -50,7 +58,7 @@ function bestPath(text: string): string | undefined {
     }
   }
   const order = ["", "name=systemd", "memory", "cpu", "pids", "devices"];
-  return order.map((name) => paths.get(name)).find((path) => path !== undefined && path !== "/");
+  return order.flatMap((name) => paths.get(name) ?? []);
 }
 
 function last(text: string, pattern: RegExp): { value: string; end: number } | undefined {
