@@ -45,6 +45,9 @@ const executable = await ensureChromium();
 // Once for all: several tests start the product, and must not build its web app beside each other.
 const built = await runCommand(nodeBinary, [join(root, "scripts/build-web.ts")]);
 if (built !== 0) process.exit(built);
+const sdkBuild = join(root, "sdk/typescript/scripts/build.ts");
+const sdkBuilt = await runCommand(nodeBinary, [sdkBuild, "--if-stale"]);
+if (sdkBuilt !== 0) process.exit(sdkBuilt);
 console.log(`Starting ClickHouse and PostgreSQL for ${files.length} test files …`);
 const stores = await startTestStores();
 const countsFile = process.env["AXONIZE_TEST_COUNTS"] ?? join(cacheDir, "counts-test.json");

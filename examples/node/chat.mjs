@@ -63,4 +63,12 @@ await tracer.startActiveSpan("POST /chat", { kind: SpanKind.SERVER }, async (roo
   console.log("trace", root.spanContext().traceId);
   root.end();
 });
-await provider.shutdown();
+try {
+  await provider.shutdown();
+} catch (error) {
+  console.error(`Nothing was sent: ${error.message}. Is \`npm start\` running?`);
+  console.error(
+    "OTEL_EXPORTER_OTLP_ENDPOINT says where spans go; the default is http://localhost:4318.",
+  );
+  process.exitCode = 1;
+}

@@ -75,6 +75,8 @@ export const aliases: readonly Alias[] = [
   ...row("ttft", "s", ["gen_ai.server.time_to_first_token", "gen_ai.server.ttft"], {
     basis: "client",
   }),
+  // Vercel AI SDK 7 puts the metric's name on its spans.
+  ...row("ttft", "s", ["gen_ai.client.operation.time_to_first_chunk"], { basis: "client" }),
   ...row("ttft", "ms", ["ai.llm.ttft_ms"], { basis: "client" }),
   ...row("ttft", "ms", ["ai.response.msToFirstChunk", "ai.stream.msToFirstChunk"], {
     basis: "client",
@@ -253,4 +255,5 @@ export const operationWords: ReadonlyMap<string, string> = new Map([
   ["ai.embed.doembed", "embeddings"],
   ["ai.embedmany.doembed", "embeddings"],
   ["ai.toolcall", "execute_tool"],
+  ["agent_step", "invoke_workflow"],
 ]);

@@ -44,7 +44,7 @@ before(async () => {
   const pack = ["pack", "--silent", "--ignore-scripts", "--pack-destination", scratch];
   const packed = await run("npm", pack, source);
   assert.equal(packed.code, 0, packed.output);
-  const [tarball] = readdirSync(scratch).filter((name) => name.endsWith(".tgz"));
+  const tarball = readdirSync(scratch).find((name) => name.endsWith(".tgz"));
   assert.ok(tarball);
   mkdirSync(home);
   writeFileSync(join(home, "package.json"), '{ "private": true }\n');

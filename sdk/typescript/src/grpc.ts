@@ -108,8 +108,7 @@ export function createGrpcClient(config: Config, now: () => number): Client {
       // Whatever state the connection is in, the next attempt gets another.
       close();
       const reason = error instanceof Broken ? error.reason : "connect";
-      const text = error instanceof Error ? error.message : String(error);
-      return failed(reason, `no answer from ${authority}: ${text}`, true);
+      return failed(reason, `no answer from ${authority}: ${messageOf(error)}`, true);
     }
   };
 
@@ -124,6 +123,12 @@ export function createGrpcClient(config: Config, now: () => number): Client {
       return await attempt(signal, message, headers, deadlineMs);
     },
   };
+}
+
+/** Node wraps what happened to the connection into the cancelling of a call. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? error.cause.message : error.message;
 }
 
 /** gRPC's five bytes before a message. */
@@ -163,7 +168,7 @@ async function call(
       if (size <= ANSWER_BYTES_MAX) parts.push(part);
       else end(() => reject(new Broken("protocol", "the answer is too long")));
     });
-    stream.on("error", (error) => end(() => reject(new Broken("connection", error.message))));
+    stream.on("error", (error) => end(() => reject(new Broken("connection", messageOf(error)))));
     stream.on("close", () => {
       end(() => {
         if (answer[":status"] !== undefined)
