@@ -69,6 +69,8 @@ interface Known {
   missing: ProcessesSeen["list"]["missing"];
   /** `namespace/pod` → uid, where no pod source tells it. */
   learned: ReadonlyMap<string, string>;
+  /** The pod source has told something that no round has looked at. */
+  podsChanged: boolean;
 }
 
 export function createRounds(deps: RoundsDeps, options: RoundsOptions): Rounds {
@@ -79,6 +81,7 @@ export function createRounds(deps: RoundsDeps, options: RoundsOptions): Rounds {
     missing: new Map(),
     learned: new Map(),
     unmapped: new Set(),
+    podsChanged: false,
   };
   const telling = createTelling(deps, options);
   const observers = createObservers(deps, options, { known, observe: telling.observe });
@@ -117,17 +120,18 @@ export function createRounds(deps: RoundsDeps, options: RoundsOptions): Rounds {
     onKubelet: (word, isThere) => {
       const counts = kubelet.hear(word, isThere);
       deps.metrics.kubelet.set(word.heard ? 1 : 0);
-      if (!counts || !known.devices) return;
+      if (!known.devices) return;
       if (kubelet.isCurrent) {
         known.learned = stillListed(known.learned, kubelet.pods);
         observers.allocations();
-      } else telling.observe(word.heard ? emptyList : { type: "kubelet-silent" });
+      } else if (counts) telling.observe(word.heard ? emptyList : { type: "kubelet-silent" });
       // The same list a second later joins to the same.
-      if (history.hasChanges) settle();
+      if (history.hasChanges || known.podsChanged) settle();
+      known.podsChanged = false;
     },
+    // With the kubelet's next word, within a second: pods come and go in bursts.
     onPods: () => {
-      allocationsAgain();
-      settle();
+      known.podsChanged = true;
     },
     takeDirty: telling.takeDirty,
   };
