@@ -11,8 +11,6 @@ import { createAgent } from "./app.ts";
 import { readCommand } from "./command-line.ts";
 import { watchConfigFile } from "./config-file.ts";
 import { agentConfigFrom, exporterOptionsFrom } from "./config.ts";
-import { lookAtNode } from "./doctor/look.ts";
-import { exitCodeOf, findingsText } from "./doctor/print.ts";
 import { createExporter } from "./export/exporter.ts";
 import { lockNode } from "./lock.ts";
 import manifest from "./package.json" with { type: "json" };
@@ -31,9 +29,11 @@ await runProcess({
     const { env } = command;
     const config = agentConfigFrom(env, { hostname: hostname(), version: manifest.version });
     if (command.kind === "doctor") {
-      const findings = await lookAtNode(clock, env);
-      process.stdout.write(findingsText(findings, config.node));
-      process.exit(exitCodeOf(findings));
+      // Not loaded into an agent that runs for weeks.
+      const { runDoctor } = await import("./doctor/run.ts");
+      process.exit(
+        await runDoctor({ clock, write: (text) => process.stdout.write(text) }, env, config),
+      );
     }
     await using opening = new AsyncDisposableStack();
     opening.use(await lockNode(env.AXONIZE_AGENT_STATE_DIR));

@@ -1,5 +1,6 @@
 /**
- * The agent's reader against NVIDIA's own Python binding on the same false driver, and the resolver.
+ * The agent's reader against NVIDIA's own Python binding on the same false driver, the whole agent as a
+ * process, and the resolver.
  *
  * Both read the same values of 8 GPUs x 7 slices as often as they can; CPU is what their process or thread
  * used, with the driver's call costs slept (`cost realistic`) and with none. Lower is better except where
@@ -13,6 +14,7 @@ import { finish } from "../agent/nvml/work.ts";
 import { resolve, type Evidence, type Resource } from "../agent/identity/resolve.ts";
 import { createFakeNode } from "../agent/testing/fake-driver.ts";
 import { allSets } from "../agent/testing/read-driver.ts";
+import { measureWhole } from "./agent/whole.ts";
 import { runPython } from "../agent/testing/nvidia-ml-py.ts";
 
 const rounds = 5;
@@ -89,7 +91,29 @@ for (const costs of [[], ["cost realistic"]]) {
     `  ours at the planned ticks: ${share.toFixed(2)} % of one core, GPM and processes not counted`,
   );
 }
+await wholeAgent();
 resolver();
+
+/** 8 GPUs x 7 slices at 100 ms, as the agent runs in production; then with slow calls. */
+async function wholeAgent(): Promise<void> {
+  const slow = ["TemperatureV", "CurrentClocks", "RunningProcess"].map(
+    (name) => `cost ${name} 20000`,
+  );
+  for (const [name, costs] of [
+    ["realistic call costs", ["cost realistic"]],
+    ["some calls of 20 ms", [...slow, "cost realistic"]],
+  ] as const) {
+    using node = createFakeNode(...lines, ...costs);
+    const whole = await measureWhole(node.library(), 40_000);
+    console.log(`whole agent, ${name}:`);
+    console.log(
+      `  ${whole.cpuPercent.toFixed(2)} % of one core (bar 5), RSS ${whole.rssMb.toFixed(0)} MB (bar 150), ${whole.samplesPerSecond.toFixed(0)} samples/s`,
+    );
+    console.log(
+      `  tick start p99 within ${whole.lateP99Ms} ms of its plan (bar 20), ${whole.missedTicks} of ${whole.ticks} missed; periods ${JSON.stringify(whole.periodsMs)} ms`,
+    );
+  }
+}
 
 function readOurs(libraryPath: string, lives: number): { cpuUs: number; points: number } {
   const opened = openDriver({ libraryPath, pidExists: () => true });

@@ -2,6 +2,7 @@
  * docs/config.md: every environment variable of every process, from their zod schemas.
  */
 import * as z from "zod";
+import { AgentEnv } from "../../agent/config.ts";
 import { DashboardConfig } from "../../dashboard/api/config.ts";
 import { IngestEnv } from "../../ingest/config.ts";
 import { StandaloneConfig } from "../../standalone/config.ts";
@@ -17,6 +18,12 @@ const processes: readonly { title: string; about: string; schema: z.ZodObject }[
     title: "Ingest",
     about: "`node ingest/main.ts`: receives OTLP, in front of real stores.",
     schema: IngestEnv,
+  },
+  {
+    title: "Agent",
+    about:
+      "`axonize-agent` (`node agent/main.ts`): samples the GPUs of one node. `axonize-agent doctor` says what it can see.",
+    schema: AgentEnv,
   },
   {
     title: "Dashboard",

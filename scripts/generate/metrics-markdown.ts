@@ -4,6 +4,7 @@
 import { createRegistry, type Registry } from "@axonize/core/runtime/metrics";
 import { createMetrics } from "../../dashboard/api/metrics.ts";
 import { createExportMetrics } from "../../agent/export/metrics.ts";
+import { createAgentMetrics as createOwnAgentMetrics } from "../../agent/metrics.ts";
 import { createIdentityMetrics } from "../../agent/join/metrics.ts";
 import { createSamplingMetrics } from "../../agent/sampling/metrics.ts";
 import { createAgentMetrics } from "../../ingest/agents/metrics.ts";
@@ -26,6 +27,7 @@ const services: readonly { title: string; declare: (registry: Registry) => unkno
       createSamplingMetrics(registry),
       createIdentityMetrics(registry),
       createExportMetrics(registry),
+      createOwnAgentMetrics(registry),
     ],
   },
   { title: "Dashboard", declare: createMetrics },
