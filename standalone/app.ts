@@ -1,7 +1,8 @@
 /**
- * Standalone's composition root: data directory, log, stores, access, ingest and dashboard in one
+ * Standalone's composition root: data directory, log, stores, access, ingest, dashboard and agent in one
  * process, opened in this order and closed in the reverse one within the stop budget.
  */
+import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createAccess } from "@axonize/core/runtime/access";
@@ -11,8 +12,9 @@ import type { Running } from "@axonize/core/runtime/lifecycle";
 import type { Log } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
 import { createDashboard } from "../dashboard/api/app.ts";
-import { createIngest } from "../ingest/app.ts";
+import { createIngest, type Ingest } from "../ingest/app.ts";
 import { readAdminKey } from "./admin-key.ts";
+import { machineOf } from "./machine.ts";
 import { banner, createProgress, type BannerFacts, type Output } from "./banner.ts";
 import type { StandaloneConfig } from "./config.ts";
 import { openDataDir } from "./data-dir.ts";
@@ -75,6 +77,7 @@ export async function startStandalone(options: StandaloneOptions): Promise<Runni
         stores,
         clock,
         log,
+        dataDir: dataDir.path,
         adminKey: adminKey.key,
       }),
     );
@@ -95,7 +98,7 @@ export async function startStandalone(options: StandaloneOptions): Promise<Runni
 
 type Served = Pick<
   BannerFacts,
-  "grpc" | "http" | "dashboard" | "clickhouse" | "postgres" | "keyNeeded" | "web"
+  "grpc" | "http" | "dashboard" | "clickhouse" | "postgres" | "keyNeeded" | "web" | "driver"
 >;
 
 /** Everything that listens. What is opened goes onto `opening`, to be closed in reverse order. */
@@ -107,6 +110,7 @@ async function serve(
     stores: OpenStores;
     clock: Clock;
     log: Log;
+    dataDir: string;
     adminKey: string;
   },
 ): Promise<Served> {
@@ -124,15 +128,48 @@ async function serve(
   const receivers = [config.AXONIZE_OTLP_GRPC_LISTEN, config.AXONIZE_OTLP_HTTP_LISTEN];
   const mayBeKeyless = !config.AXONIZE_REQUIRE_KEYS;
   const keylessIngest = mayBeKeyless && receivers.every(({ host }) => isLoopback(host));
-  const ingest = await createIngest(deps, {
-    grpcListen: config.AXONIZE_OTLP_GRPC_LISTEN,
-    httpListen: config.AXONIZE_OTLP_HTTP_LISTEN,
-    keylessLoopback: keylessIngest,
-    version,
-    instance: "standalone",
-  });
+  const machine = machineOf(config);
+  const findPeer = machine.findPeer({ clock });
+  const processSecret = randomBytes(32).toString("hex");
+  const ingest = await createIngest(
+    { ...deps, findPeer },
+    {
+      grpcListen: config.AXONIZE_OTLP_GRPC_LISTEN,
+      httpListen: config.AXONIZE_OTLP_HTTP_LISTEN,
+      keylessLoopback: keylessIngest,
+      version,
+      instance: "standalone",
+      agents: { processSecret },
+    },
+  );
   const services: AsyncDisposable[] = [ingest];
   opening.defer(async () => await stopServices(services, { clock, log }));
+  const { dashboard, web } = await openDashboard(deps, { config, version, mayBeKeyless, ingest });
+  services.push(dashboard);
+  const { grpcAddress } = ingest;
+  opening.use(
+    await machine.startAgent(
+      { clock, log, registry },
+      { version, dataDir: options.dataDir, grpcAddress, processSecret },
+    ),
+  );
+  return {
+    grpc: ingest.grpcAddress,
+    http: ingest.httpAddress,
+    dashboard: dashboard.address,
+    clickhouse: stores.clickhouseName,
+    postgres: stores.postgresName,
+    keyNeeded: !keylessIngest,
+    web,
+    driver: machine.driver,
+  };
+}
+
+async function openDashboard(
+  deps: Parameters<typeof createDashboard>[0],
+  options: { config: StandaloneConfig; version: string; mayBeKeyless: boolean; ingest: Ingest },
+): Promise<{ dashboard: Awaited<ReturnType<typeof createDashboard>>; web: boolean }> {
+  const { config, version, mayBeKeyless, ingest } = options;
   const webRoot = join(import.meta.dirname, "../dashboard/web/dist");
   const web = existsSync(join(webRoot, "index.html"));
   const dashboard = await createDashboard(deps, {
@@ -144,16 +181,7 @@ async function serve(
     webRoot: web ? webRoot : undefined,
     version,
   });
-  services.push(dashboard);
-  return {
-    grpc: ingest.grpcAddress,
-    http: ingest.httpAddress,
-    dashboard: dashboard.address,
-    clickhouse: stores.clickhouseName,
-    postgres: stores.postgresName,
-    keyNeeded: !keylessIngest,
-    web,
-  };
+  return { dashboard, web };
 }
 
 /**

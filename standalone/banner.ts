@@ -29,6 +29,8 @@ export interface BannerFacts {
   logFile: string;
   /** Receiving needs a key. */
   keyNeeded: boolean;
+  /** The library through which this machine's GPUs are read; undefined: there is none. */
+  driver: string | undefined;
   /** The web app is built; else only the API answers. */
   web: boolean;
 }
@@ -46,6 +48,10 @@ export function banner(facts: BannerFacts, color: boolean): string {
     row("OTLP HTTP", `http://${addressOf(facts.http)}`),
     row("Data", `${facts.dataDir} ${dim(facts.fresh ? "(new)" : "(kept from before)")}`),
     row("Stores", `${facts.clickhouse}, ${facts.postgres}`),
+    row(
+      "GPUs",
+      facts.driver ?? dim("no NVIDIA driver on this machine; spans are kept without one"),
+    ),
     row("Admin key", facts.adminKeyFile ?? "from AXONIZE_ADMIN_KEY"),
     row("Log", facts.logFile),
     "",

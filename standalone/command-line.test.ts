@@ -56,6 +56,7 @@ const facts = {
   logFile: "/data/my axonize/logs/axonize.log",
   keyNeeded: false,
   web: true,
+  driver: undefined,
 };
 
 test("the banner says where everything is and what to paste next", () => {
@@ -65,7 +66,10 @@ test("the banner says where everything is and what to paste next", () => {
   assert.match(text, /OTLP gRPC\s+127\.0\.0\.1:4317/);
   assert.match(text, /export OTEL_EXPORTER_OTLP_ENDPOINT=http:\/\/localhost:4318/);
   assert.match(text, /Prompts and completions are stored in full/);
+  assert.match(text, /GPUs\s+no NVIDIA driver on this machine/);
   assert.ok(!text.includes("\u001B"));
+  const withGpus = banner({ ...facts, driver: "/usr/lib64/libnvidia-ml.so.1" }, false);
+  assert.match(withGpus, /GPUs\s+\/usr\/lib64\/libnvidia-ml\.so\.1/);
 });
 
 test("beyond loopback the banner shows how to make a key, without showing the admin key", () => {

@@ -1,9 +1,10 @@
 /**
- * Standalone's configuration: its own variables and those of ingest and the dashboard, all with
+ * Standalone's configuration: its own variables and those of ingest, dashboard and agent, all with
  * defaults, so that `npm start` needs none.
  */
 import * as z from "zod";
 import { Listen } from "@axonize/core/runtime/config";
+import { AgentEnv } from "../agent/config.ts";
 
 export const StandaloneConfig = z.object({
   AXONIZE_DATA_DIR: z
@@ -56,6 +57,18 @@ export const StandaloneConfig = z.object({
     .describe(
       "Key of the admin routes. Default: made at the first start, in <data dir>/admin-key.",
     ),
+  AXONIZE_AGENT: z
+    .enum(["auto", "off"])
+    .default("auto")
+    .describe(
+      "`auto` reads this machine's GPUs where it has NVIDIA's driver or AXONIZE_NVML_LIBRARY names one.",
+    ),
+  ...AgentEnv.pick({
+    AXONIZE_NODE_NAME: true,
+    AXONIZE_NVML_LIBRARY: true,
+    AXONIZE_POD_RESOURCES_SOCKET: true,
+    AXONIZE_AGENT_PROC_ROOT: true,
+  }).shape,
   AXONIZE_LOG_LEVEL: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .default("info")

@@ -371,8 +371,10 @@ class SegmentedSpool {
 
   async close(): Promise<void> {
     for (const segment of this.segments) {
-      await segment.sync();
-      await segment.close();
+      if (segment.entries.some(isWaiting)) {
+        await segment.sync();
+        await segment.close();
+      } else await segment.remove();
     }
   }
 }

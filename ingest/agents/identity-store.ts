@@ -9,6 +9,7 @@
  */
 import type { Sql } from "@axonize/core/runtime/postgres";
 import type { Durable } from "./frames.ts";
+import { lastOfEach, rowOf, statements } from "./identity-rows.ts";
 import * as limits from "./limits.ts";
 import type { Change, Device } from "./records.ts";
 
@@ -24,6 +25,8 @@ export interface IdentityStore {
   /** The changes and the mark, in one transaction. */
   commit(agent: AgentName, batch: Durable, records: CommittedRecords): Promise<void>;
   mark(agent: AgentName, durable: Durable): Promise<void>;
+  /** Ends what earlier lives of the node's agent left open and this one did not tell again. */
+  endForgotten(agent: AgentName, epoch: string): Promise<void>;
   offset(agent: AgentName, epoch: string, offset: { ms: number; errorMs: number }): Promise<void>;
 }
 
@@ -65,24 +68,11 @@ export function createIdentityStore(deps: { sql: Sql }): IdentityStore {
             THEN physical_gpus.driver_version ELSE EXCLUDED.driver_version END,
           node = EXCLUDED.node, last_seen = now()`;
     },
-    commit: async (agent, batch, { identity, status }) => {
-      const byLayer = Map.groupBy(identity, ({ layer }) => layer);
-      await sql.begin(async (tx) => {
-        for (const [layer, changes] of byLayer) {
-          const { upsert, close } = statements[layer];
-          const rows = lastOfEach(changes).map(rowOf);
-          await tx.unsafe(upsert, [JSON.stringify(rows), agent.cluster, agent.node]);
-          const keys = [...new Set(changes.map(({ key }) => key))];
-          await tx.unsafe(close, [agent.cluster, agent.node, keys]);
-        }
-        await tx`
-          INSERT INTO agents (cluster, node, epoch, version, sequence, status)
-          VALUES (${agent.cluster}, ${agent.node}, ${batch.epoch}, '', ${batch.sequence},
-            ${status === undefined ? null : tx.json(jsonOf(status))})
-          ON CONFLICT (cluster, node, epoch) DO UPDATE SET
-            sequence = GREATEST(agents.sequence, EXCLUDED.sequence), last_report = now(),
-            status = COALESCE(EXCLUDED.status, agents.status)`;
-      });
+    commit: async (agent, batch, records) => await commit(sql, agent, batch, records),
+    endForgotten: async ({ cluster, node }, epoch) => {
+      for (const { forget } of Object.values(statements)) {
+        await sql.unsafe(forget, [cluster, node, epoch]);
+      }
     },
     mark: async ({ cluster, node }, { epoch, sequence }) => {
       await sql`
@@ -99,232 +89,32 @@ export function createIdentityStore(deps: { sql: Sql }): IdentityStore {
   };
 }
 
+async function commit(
+  sql: Sql,
+  agent: AgentName,
+  batch: Durable,
+  { identity, status }: CommittedRecords,
+): Promise<void> {
+  const byLayer = Map.groupBy(identity, ({ layer }) => layer);
+  await sql.begin(async (tx) => {
+    for (const [layer, changes] of byLayer) {
+      const { upsert, close } = statements[layer];
+      const rows = lastOfEach(changes).map(rowOf);
+      await tx.unsafe(upsert, [JSON.stringify(rows), agent.cluster, agent.node]);
+      const keys = [...new Set(changes.map(({ key }) => key))];
+      await tx.unsafe(close, [agent.cluster, agent.node, keys]);
+    }
+    await tx`
+          INSERT INTO agents (cluster, node, epoch, version, sequence, status, first_change)
+          VALUES (${agent.cluster}, ${agent.node}, ${batch.epoch}, '', ${batch.sequence},
+            ${status === undefined ? null : tx.json(jsonOf(status))},
+            ${identity.length === 0 ? null : tx`pg_current_xact_id()`})
+          ON CONFLICT (cluster, node, epoch) DO UPDATE SET
+            sequence = GREATEST(agents.sequence, EXCLUDED.sequence), last_report = now(),
+            status = COALESCE(EXCLUDED.status, agents.status),
+            first_change = COALESCE(agents.first_change, EXCLUDED.first_change)`;
+  });
+}
+
 /** Safe: it came as JSON. */
 const jsonOf = (status: object): Parameters<Sql["json"]>[0] => status as Parameters<Sql["json"]>[0];
-
-/** One statement may touch a row once: of several changes of an interval the last one holds. */
-function lastOfEach(changes: readonly Change[]): Change[] {
-  return [...new Map(changes.map((each) => [`${each.validFromMs}:${each.key}`, each])).values()];
-}
-
-type Layer = Change["layer"];
-
-interface Layout {
-  readonly table: string;
-  /** Columns beside those of every interval, with their types. */
-  readonly columns: Readonly<Record<string, string>>;
-}
-
-const layouts: Readonly<Record<Layer, Layout>> = {
-  placement: {
-    table: "gpu_placements",
-    columns: {
-      gpu_uuid: "text",
-      boot_id: "text",
-      driver_epoch: "text",
-      pci_bus_id: "text",
-      minor: "integer",
-      gpu_index: "integer",
-      model: "text",
-      lost: "boolean",
-    },
-  },
-  resource: {
-    table: "compute_resources",
-    columns: {
-      resource_uuid: "text",
-      gpu_uuid: "text",
-      kind: "text",
-      profile: "text",
-      gpu_instance_id: "integer",
-      compute_instance_id: "integer",
-      sm_count: "integer",
-      memory_mib: "integer",
-      epoch_ms: "bigint",
-      gap: "boolean",
-      lost: "boolean",
-    },
-  },
-  allocation: {
-    table: "allocations",
-    columns: {
-      namespace: "text",
-      pod: "text",
-      container: "text",
-      pod_uid: "text",
-      resource_name: "text",
-      resource_id: "text",
-      resource_uuid: "text",
-      replica: "integer",
-      stale: "boolean",
-    },
-  },
-  usage: {
-    table: "usages",
-    columns: {
-      boot_id: "text",
-      pid: "integer",
-      start_time: "bigint",
-      own_pid: "integer",
-      command: "text",
-      namespace: "text",
-      pod: "text",
-      container: "text",
-      container_id: "text",
-      pod_uid: "text",
-      resource_id: "text",
-      resource_uuid: "text",
-    },
-  },
-  ordinal: {
-    table: "ordinal_bindings",
-    columns: {
-      boot_id: "text",
-      pid: "integer",
-      own_pid: "integer",
-      start_time: "bigint",
-      pod_uid: "text",
-      namespace: "text",
-      pod: "text",
-      container: "text",
-      container_id: "text",
-      ordinal: "integer",
-      level: "text",
-      resource_uuids: "text[]",
-      resource_ids: "text[]",
-      candidates: "text[]",
-      reason: "text",
-      warnings: "text[]",
-      evidence: "text[]",
-    },
-  },
-};
-
-/** The statements of each layer; no value is ever part of their text. */
-const statements: Readonly<Record<Layer, { upsert: string; close: string }>> = {
-  placement: statementsOf(layouts.placement),
-  resource: statementsOf(layouts.resource),
-  allocation: statementsOf(layouts.allocation),
-  usage: statementsOf(layouts.usage),
-  ordinal: statementsOf(layouts.ordinal),
-};
-
-function statementsOf({ table, columns }: Layout): { upsert: string; close: string } {
-  const names = Object.keys(columns);
-  const set = [...names, "valid_to", "close_reason", "changed"];
-  const at = (ms: string): string => `to_timestamp(${ms} / 1000.0)`;
-  return {
-    upsert: `
-      INSERT INTO ${table} (cluster, node, key, valid_from, valid_to, close_reason, ${names.join(", ")})
-      SELECT $2, $3, x.key, ${at("x.from_ms")}, ${at("x.to_ms")}, x.close_reason, ${names.map((name) => `x.${name}`).join(", ")}
-      FROM jsonb_to_recordset($1::text::jsonb) AS x(key text, from_ms double precision,
-        to_ms double precision, close_reason text, ${names.map((name) => `${name} ${columns[name] ?? ""}`).join(", ")})
-      ON CONFLICT (cluster, node, key, valid_from) DO UPDATE SET
-        ${set.map((name) => `${name} = EXCLUDED.${name}`).join(", ")}`,
-    close: `
-      UPDATE ${table} t SET valid_to = s.next, close_reason = 'superseded', changed = pg_current_xact_id()
-      FROM (
-        SELECT key, valid_from, lead(valid_from) OVER (PARTITION BY key ORDER BY valid_from) AS next
-        FROM ${table} WHERE cluster = $1 AND node = $2 AND key = ANY($3::text[])
-      ) s
-      WHERE t.cluster = $1 AND t.node = $2 AND t.key = s.key AND t.valid_from = s.valid_from
-        AND t.valid_to IS NULL AND s.next IS NOT NULL`,
-  };
-}
-
-function rowOf(change: Change): Record<string, unknown> {
-  return {
-    key: change.key,
-    from_ms: change.validFromMs,
-    // A clock that jumped back must not make an interval end before it began.
-    to_ms:
-      change.validToMs === undefined ? undefined : Math.max(change.validToMs, change.validFromMs),
-    close_reason: change.closeReason,
-    ...valueOf(change),
-  };
-}
-
-function valueOf(change: Change): Record<string, unknown> {
-  switch (change.layer) {
-    case "placement": {
-      const { value } = change;
-      return {
-        gpu_uuid: value.gpuUuid,
-        boot_id: value.bootId,
-        driver_epoch: value.driverEpoch,
-        pci_bus_id: value.pciBusId,
-        minor: value.minor,
-        gpu_index: value.index,
-        model: value.model,
-        lost: value.lost,
-      };
-    }
-    case "resource": {
-      const { value } = change;
-      return {
-        resource_uuid: value.uuid,
-        gpu_uuid: value.gpuUuid,
-        kind: value.kind,
-        profile: value.profile,
-        gpu_instance_id: value.gpuInstanceId,
-        compute_instance_id: value.computeInstanceId,
-        sm_count: value.smCount,
-        memory_mib: value.memoryMib,
-        epoch_ms: Math.round(value.epochMs),
-        gap: value.gap,
-        lost: value.lost,
-      };
-    }
-    case "allocation": {
-      const { value } = change;
-      return {
-        namespace: value.namespace,
-        pod: value.pod,
-        container: value.container,
-        pod_uid: value.podUid,
-        resource_name: value.resourceName,
-        resource_id: value.resourceId,
-        resource_uuid: value.resourceUuid,
-        replica: value.replica,
-        stale: value.stale,
-      };
-    }
-    case "usage": {
-      const { value } = change;
-      return {
-        boot_id: value.bootId,
-        pid: value.pid,
-        start_time: value.startTime,
-        own_pid: value.ownPid,
-        command: value.command,
-        ...value.owner,
-        container_id: value.containerId,
-        pod_uid: value.podUid,
-        resource_id: value.resourceId,
-        resource_uuid: value.resourceUuid,
-      };
-    }
-    case "ordinal":
-      return ordinalOf(change.value);
-  }
-}
-
-function ordinalOf(value: Extract<Change, { layer: "ordinal" }>["value"]): Record<string, unknown> {
-  return {
-    boot_id: value.process?.bootId,
-    pid: value.process?.pid,
-    own_pid: value.process?.ownPid,
-    start_time: value.process?.startTime,
-    pod_uid: value.podUid,
-    ...value.owner,
-    container_id: value.containerId,
-    ordinal: value.ordinal,
-    level: value.level,
-    resource_uuids: value.resourceUuids,
-    resource_ids: value.resourceIds,
-    candidates: value.candidates,
-    reason: value.reason,
-    warnings: value.warnings,
-    evidence: value.evidence,
-  };
-}

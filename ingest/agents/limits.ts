@@ -24,6 +24,11 @@ export const sweepMs = 5_000;
 export const recheckMs = 60_000;
 /** Marks of sample batches go to PostgreSQL at most this often per stream. */
 export const markMs = 1_000;
+/**
+ * A new life of an agent tells everything that is open; what it did not tell by then has ended. A silent
+ * kubelet is waited for as long by the agent itself.
+ */
+export const forgetMs = 120_000;
 /** Devices and epochs that one stream may name. */
 export const devices = 4_096;
 export const epochs = 64;

@@ -53,6 +53,8 @@ export class AgentSession {
   private readonly admit: (hello: Hello) => Promise<AgentName>;
   /** By epoch: devices by number, the last sequence that is durable and the one PostgreSQL knows of. */
   private readonly epochs = new Map<string, Epoch>();
+  /** When what this life did not tell is ended; undefined: that was done. */
+  private forgotAtMs: number | undefined;
 
   /** `admit` checks who the agent says it is, and waits for an older stream of it to end. */
   constructor(
@@ -115,6 +117,7 @@ export class AgentSession {
       const state = this.epochs.get(of);
       if (state !== undefined) state.durable = state.marked = sequence;
     }
+    this.forgotAtMs = this.deps.clock.monotonic() + limits.forgetMs;
     this.agent = { ...name, epoch };
     this.send(welcomeFrame(durable));
   }
@@ -209,8 +212,12 @@ export class AgentSession {
     const receivedUs = nowUs();
     this.send(pongFrame({ id: ping.id, receivedUs, sentUs: nowUs() }));
     const { offset } = ping;
-    if (offset === undefined) return;
-    await this.stored(async () => await this.deps.store.offset(agent, agent.epoch, offset));
+    if (offset !== undefined) {
+      await this.stored(async () => await this.deps.store.offset(agent, agent.epoch, offset));
+    }
+    if (this.forgotAtMs === undefined || this.deps.clock.monotonic() < this.forgotAtMs) return;
+    this.forgotAtMs = undefined;
+    await this.stored(async () => await this.deps.store.endForgotten(agent, agent.epoch));
   }
 
   private epochOf(epoch: string): Epoch {

@@ -197,9 +197,6 @@ function bySet(then: readonly Interval[], isKnown: boolean): Answer {
 
 function ofOneContainer(then: readonly Interval[]): Answer {
   const sets = then.filter((each) => each.kind === "binding" && each.ordinal === undefined);
-  const whole =
-    sets.find(({ pid }) => pid === undefined) ?? (sets.length === 1 ? sets[0] : undefined);
-  if (whole !== undefined) return fromBinding(whole);
   const devices = distinct(
     then.filter(({ kind }) => kind === "allocation").flatMap(({ uuids }) => uuids),
   );
@@ -207,6 +204,10 @@ function ofOneContainer(then: readonly Interval[]): Answer {
     const level = devices.length === 1 ? "exact.single" : "exact.set";
     return { ...nothing, devices, level, evidence: ["the container's whole allocation"] };
   }
+  // Nobody allocates on a host without a kubelet, and nothing to a privileged container.
+  const whole =
+    sets.find(({ pid }) => pid === undefined) ?? (sets.length === 1 ? sets[0] : undefined);
+  if (whole !== undefined) return fromBinding(whole);
   const candidates = distinct(sets.flatMap((each) => [...each.uuids, ...each.candidates]));
   if (candidates.length === 0) return nothing;
   return { ...nothing, level: "ambiguous", candidates, reason: "several_processes" };
@@ -232,6 +233,7 @@ const ranks = [
   "likely.homogeneous",
   "derived.pci",
   "derived.uuidlist",
+  "derived.workers",
   "exact.runtime",
   "exact.uuidlist",
   "exact.set",
