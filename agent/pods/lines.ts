@@ -2,6 +2,7 @@
  * Bodies of answers, whole or line by line, with a limit on their length and on the peer's silence.
  */
 import type { IncomingMessage } from "node:http";
+import { setImmediate as yieldToLoop } from "node:timers/promises";
 import type { Clock } from "@axonize/core/runtime/clock";
 
 export interface BodyLimits {
@@ -56,14 +57,16 @@ async function* chunksOf(
 ): AsyncGenerator<Buffer> {
   const done = new AbortController();
   let heardMs = deps.clock.monotonic();
+  const leftMs = (): number => heardMs + limits.silenceMs - deps.clock.monotonic();
   const watchdog = async (): Promise<void> => {
     for (;;) {
-      const left = heardMs + limits.silenceMs - deps.clock.monotonic();
-      if (left <= 0) {
+      // After a stall of our own, what came meanwhile is still to be read.
+      if (leftMs() <= 0) await yieldToLoop();
+      if (leftMs() <= 0) {
         answer.destroy(new Error(`nothing was heard for ${limits.silenceMs} ms`));
         return;
       }
-      await deps.clock.sleep(left, done.signal);
+      await deps.clock.sleep(leftMs(), done.signal);
     }
   };
   const watching = watchdog().catch(() => undefined); // aborted: the body has ended
