@@ -54,6 +54,9 @@ export class Batches {
   private idlePayloadDays: PayloadDay[] = [];
   private touchedSpans: SpanDay[] = [];
   private touchedPayloads: PayloadDay[] = [];
+  /** Where the span before went, and the next one nearly always goes. */
+  private lastSpans: SpanDay | undefined;
+  private lastPayloads: PayloadDay | undefined;
   private readonly resources: ResourceTable;
   private emitted: Resource[] = [];
   private emittedBefore = 0;
@@ -83,8 +86,10 @@ export class Batches {
   }
 
   spanDay(day: number, retention: number): SpanDay {
-    const last = this.touchedSpans.at(-1);
-    if (last !== undefined && last.day === day && last.retention === retention) return last;
+    const last = this.lastSpans;
+    if (last?.request === this.request && last.day === day && last.retention === retention) {
+      return last;
+    }
     const key = day * 4096 + retention;
     let found = this.spanDays.get(key);
     if (found === undefined) {
@@ -101,12 +106,15 @@ export class Batches {
       found.facets.mark();
       this.touchedSpans.push(found);
     }
+    this.lastSpans = found;
     return found;
   }
 
   payloadDay(day: number, retention: number): PayloadDay {
-    const last = this.touchedPayloads.at(-1);
-    if (last !== undefined && last.day === day && last.retention === retention) return last;
+    const last = this.lastPayloads;
+    if (last?.request === this.request && last.day === day && last.retention === retention) {
+      return last;
+    }
     const key = day * 4096 + retention;
     let found = this.payloadDays.get(key);
     if (found === undefined) {
@@ -126,6 +134,7 @@ export class Batches {
       found.payloads.mark();
       this.touchedPayloads.push(found);
     }
+    this.lastPayloads = found;
     return found;
   }
 

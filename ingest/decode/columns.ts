@@ -7,7 +7,7 @@
 import { copyText, cutLength, isValid, repaired } from "./text.ts";
 
 /** What is cleared gives larger memory back: one giant request shall not be held for ever. */
-export const keptBytes = 4 * 1024 * 1024;
+export const keptBytes = 8 * 1024 * 1024;
 
 export class Words {
   words = new Uint32Array(256);

@@ -92,7 +92,6 @@ export class Devices {
   private readonly answers = new WeakMap<Resource, Map<number | string, Answer>>();
   private resource: Resource | undefined;
   private known = new Map<number | string, Answer>();
-  private ordinals: number[] = [];
 
   constructor(strings: Strings) {
     this.strings = strings;
@@ -109,16 +108,28 @@ export class Devices {
     const { words } = spans;
     const told = said.labels[fields.gpuLevel] ?? 0;
     const named = said.labels[fields.gpuUuid] ?? 0;
-    const ordinals = said.ordinalCount === 0 ? none : this.kept(said);
     const { items, at } = spans.gpu_ordinals;
-    for (const ordinal of ordinals) items.push1(ordinal);
-    words[row + at] = ordinals.length;
-    const ran = ordinals.length > 0 || named !== 0 || said.labels[fields.operation] !== 0;
+    const first = items.length;
+    for (let i = 0; i < said.ordinalCount; i += 1) {
+      const ordinal = said.ordinals[i] ?? -1;
+      if (ordinal >= 0 && ordinal <= 255) items.push1(ordinal);
+    }
+    const count = items.length - first;
+    words[row + at] = count;
+    const ran = count > 0 || named !== 0 || said.labels[fields.operation] !== 0;
     if (!ran) {
       words[row + spans.gpu_level] = told;
       return;
     }
-    const answer = this.answerOf(resource, ordinals, named, said.startMs, context);
+    if (this.resource !== resource) this.turnTo(resource);
+    const key = keyOf(items, count, named, context.peer);
+    let answer = this.known.get(key);
+    if (answer === undefined || !isCurrent(answer, said.startMs, context)) {
+      const ordinals = [...items.words.subarray(first, items.length)];
+      answer = this.ask(resource, ordinals, named, said.startMs, context);
+      if (this.known.size >= answersPerResource) this.known.clear();
+      this.known.set(key, answer);
+    }
     if (answer.isMissing) {
       context.attributor?.missing({ ...answer.question, startMs: said.startMs });
     }
@@ -127,43 +138,6 @@ export class Devices {
     pushAll(words, row, spans.gpu_evidence, answer.evidence);
     words[row + spans.gpu_level] = answer.level === 0 ? told : answer.level;
     words[row + spans.gpu_reason] = answer.reason;
-  }
-
-  private kept({ ordinals: given, ordinalCount }: Said): readonly number[] {
-    const { ordinals } = this;
-    if (ordinals.length > 0) ordinals.length = 0;
-    for (let i = 0; i < ordinalCount; i += 1) {
-      const ordinal = given[i] ?? -1;
-      if (ordinal >= 0 && ordinal <= 255) ordinals.push(ordinal);
-    }
-    return ordinals;
-  }
-
-  private answerOf(
-    resource: Resource,
-    ordinals: readonly number[],
-    named: number,
-    startMs: number,
-    context: RequestContext,
-  ): Answer {
-    const { attributor, peer } = context;
-    if (this.resource !== resource) this.turnTo(resource);
-    const { known } = this;
-    const key = keyOf(ordinals, named, peer);
-    const before = known.get(key);
-    const version = attributor?.version ?? 0;
-    if (
-      before !== undefined &&
-      before.version === version &&
-      startMs >= before.fromMs &&
-      startMs < before.toMs
-    ) {
-      return before;
-    }
-    if (known.size >= answersPerResource) known.clear();
-    const answer = this.ask(resource, ordinals, named, startMs, context);
-    known.set(key, answer);
-    return answer;
   }
 
   private turnTo(resource: Resource): void {
@@ -234,18 +208,22 @@ export class Devices {
   }
 }
 
-const none: readonly number[] = [];
+function isCurrent(answer: Answer, startMs: number, { attributor }: RequestContext): boolean {
+  const { version, fromMs, toMs } = answer;
+  return version === (attributor?.version ?? 0) && startMs >= fromMs && startMs < toMs;
+}
 
-/** What an answer depends on, as a small number where the span names at most one ordinal. */
+/** What an answer depends on: the last `count` ordinals, of which most spans name one or none. */
 function keyOf(
-  ordinals: readonly number[],
+  { words, length }: Words,
+  count: number,
   named: number,
   peer: Peer | undefined,
 ): number | string {
-  if (peer !== undefined || ordinals.length > 1) {
-    return `${ordinals.join()};${named};${peer?.pid ?? ""}`;
+  if (peer === undefined && count < 2) {
+    return named * 512 + (count === 0 ? 256 : (words[length - 1] ?? 0));
   }
-  return named * 512 + (ordinals.length === 0 ? 256 : (ordinals[0] ?? 0));
+  return `${words.subarray(length - count, length).join()};${named};${peer?.pid ?? ""}`;
 }
 
 function pushAll(

@@ -27,9 +27,9 @@ export interface NativeColumn {
 export function nativeBlock(
   columns: readonly (readonly [name: string, column: NativeColumn])[],
   rows: Rows,
-  heldBytes: number,
+  size: number,
 ): Uint8Array {
-  const out = new ByteWriter(heldBytes + columns.length * 96 + 64);
+  const out = new ByteWriter(size);
   out.varint(columns.length);
   out.varint(rows.rows);
   for (const [name, column] of columns) {

@@ -38,9 +38,12 @@ export interface Paths {
 
 export function createPaths(strings: Strings): Paths {
   const roots = new Map<number, PathNode>();
+  let lastScope = 0;
+  let lastRoot: PathNode | undefined;
   let count = 0;
   const clear = (): void => {
     roots.clear();
+    lastRoot = undefined;
     count = 0;
   };
   const make = (key: number): PathNode => {
@@ -50,8 +53,11 @@ export function createPaths(strings: Strings): Paths {
   return {
     root: (scope) => {
       if (count >= pathNodes) clear();
+      if (scope === lastScope && lastRoot !== undefined) return lastRoot;
       let root = roots.get(scope);
       if (root === undefined) roots.set(scope, (root = make(0)));
+      lastScope = scope;
+      lastRoot = root;
       return root;
     },
     follow: (from, key) => {

@@ -49,6 +49,8 @@ export class Table {
   private readonly strings: Strings;
   private readonly held: (Words | Texts)[] = [this.texts];
   private readonly declared: NativeColumn[] = [];
+  /** Bytes of a row in a block, beside what is in `held`. */
+  private rowBytes = 0;
   private markedRows = 0;
   private readonly ownFields: number;
 
@@ -60,10 +62,9 @@ export class Table {
 
   /** Begins a row, all zeros, and answers where its words are. */
   begin(): number {
-    const at = this.rows * this.stride;
-    if (at + this.stride >= this.words.length) this.grow();
+    if ((this.rows + 1) * this.stride > this.words.length) this.grow();
     this.rows += 1;
-    return this.rows * this.stride - this.stride;
+    return (this.rows - 1) * this.stride;
   }
   get columns(): readonly (readonly [name: string, column: NativeColumn])[] {
     const names = Object.keys(this).slice(this.ownFields);
@@ -91,30 +92,33 @@ export class Table {
     return sum;
   }
   block(): Uint8Array {
-    return nativeBlock(this.columns, this, this.heldBytes());
+    let size = this.rows * this.rowBytes + this.declared.length * 512;
+    for (const each of this.held) size += each.heldBytes();
+    return nativeBlock(this.columns, this, size);
   }
 
   /** The word where a number of so many bytes begins. */
   protected number(type: string, bytes: 1 | 2 | 4 | 8 | 16): number {
     const at = this.take(bytes > 4 ? bytes / 4 : 1);
-    return this.column(at, type, (out) => writeNumbers(out, this, at, bytes));
+    return this.column(at, type, bytes, (out) => writeNumbers(out, this, at, bytes));
   }
   /** A 64-bit integer kept as a double. */
   protected integer(type: string): number {
     const at = this.takeDouble();
-    return this.column(at, type, (out) => writeIntegers(out, this, at, 8));
+    return this.column(at, type, 8, (out) => writeIntegers(out, this, at, 8));
   }
   /** An integer kept as a double; NaN is NULL. */
   protected nullable(type: "UInt64" | "UInt32"): number {
     const at = this.takeDouble();
-    return this.column(at, `Nullable(${type})`, (out) => {
-      writeNullable(out, this, at, type === "UInt64" ? 8 : 4);
+    const bytes = type === "UInt64" ? 8 : 4;
+    return this.column(at, `Nullable(${type})`, 1 + bytes, (out) => {
+      writeNullable(out, this, at, bytes);
     });
   }
   /** The number of an interned string. */
   protected label(): number {
     const at = this.take(1);
-    return this.column(at, labelType, (out) => {
+    return this.column(at, labelType, 1, (out) => {
       out.u64(versionOfLabels);
       writeLabels(out, this.strings, this.words, { at, stride: this.stride, count: this.rows });
     });
@@ -122,18 +126,18 @@ export class Table {
   /** Where the text begins in `texts`. */
   protected text(): number {
     const at = this.take(1);
-    return this.column(at, "String", (out) => writeTexts(out, this, at, this.texts));
+    return this.column(at, "String", 1, (out) => writeTexts(out, this, at, this.texts));
   }
   protected list(type: string, bytes: 1 | 8 | 16): List<Words> {
     const list = { at: this.take(1), items: this.hold(new Words()) };
-    return this.column(list, `Array(${type})`, (out) => {
+    return this.column(list, `Array(${type})`, 8, (out) => {
       writeEnds(out, this, list.at, list.items.length);
       writeElements(out, list.items, bytes);
     });
   }
   protected labelList(): List<Words> {
     const list = { at: this.take(1), items: this.hold(new Words()) };
-    return this.column(list, `Array(${labelType})`, (out) => {
+    return this.column(list, `Array(${labelType})`, 8, (out) => {
       out.u64(versionOfLabels);
       writeEnds(out, this, list.at, list.items.length);
       this.writeLabelItems(out, list.items);
@@ -141,14 +145,14 @@ export class Table {
   }
   protected textList(): List<Texts> {
     const list = { at: this.take(1), items: this.hold(new Texts()) };
-    return this.column(list, "Array(String)", (out) => {
+    return this.column(list, "Array(String)", 8, (out) => {
       writeEnds(out, this, list.at, list.items.length);
       out.append(list.items.bytes.subarray(0, list.items.length));
     });
   }
   protected map<T extends Words | Texts>(type: string, values: T): Pairs<T> {
     const map = { at: this.take(1), keys: this.hold(new Words()), values: this.hold(values) };
-    return this.column(map, `Map(${labelType}, ${type})`, (out) => {
+    return this.column(map, `Map(${labelType}, ${type})`, 8, (out) => {
       out.u64(versionOfLabels);
       writeEnds(out, this, map.at, map.keys.length);
       this.writeLabelItems(out, map.keys);
@@ -160,7 +164,8 @@ export class Table {
   private writeLabelItems(out: ByteWriter, items: Words): void {
     writeLabels(out, this.strings, items.words, { at: 0, stride: 1, count: items.length });
   }
-  private column<T>(where: T, type: string, write: (out: ByteWriter) => void): T {
+  private column<T>(where: T, type: string, rowBytes: number, write: (out: ByteWriter) => void): T {
+    this.rowBytes += rowBytes;
     this.declared.push({ type, write });
     return where;
   }
