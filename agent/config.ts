@@ -21,7 +21,7 @@ export const AgentEnv = z.object({
   AXONIZE_CLUSTER: z
     .string()
     .max(253)
-    .default("")
+    .optional()
     .describe("Name of the cluster that this node's devices are listed under."),
   AXONIZE_INGEST_ENDPOINT: z
     .string()
@@ -87,7 +87,7 @@ export function agentConfigFrom(
 ): AgentConfig {
   return {
     node: env.AXONIZE_NODE_NAME ?? of.hostname,
-    cluster: env.AXONIZE_CLUSTER,
+    cluster: env.AXONIZE_CLUSTER ?? "",
     version: of.version,
     nvmlLibrary: env.AXONIZE_NVML_LIBRARY,
     podResourcesSocket: env.AXONIZE_POD_RESOURCES_SOCKET,

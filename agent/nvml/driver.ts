@@ -7,7 +7,7 @@
 import { createEventWaiter, type NvmlEvent } from "./events.ts";
 import { createFunctions, type Functions } from "./functions.ts";
 import { textOf, textSizes, u32 } from "./layouts.ts";
-import { LibraryNotFound, loadLibrary, outBuffer } from "./library.ts";
+import { LibraryNotFound, loadLibrary, outBuffer, type Library } from "./library.ts";
 import { createLinkReader, type GpuDetails } from "./links.ts";
 import { createProcessReader, type ProcessList } from "./processes.ts";
 import { createReader, type Commit } from "./reader.ts";
@@ -52,13 +52,15 @@ export interface DriverOptions {
   /** AXONIZE_NVML_LIBRARY; undefined: the usual places. */
   readonly libraryPath: string | undefined;
   readonly pidExists: (pid: number) => boolean;
+  /** Instead of the one that `libraryPath` names: one that records, or that was recorded. */
+  readonly library?: Library;
 }
 
 /** Opens the driver, or says why there is none; no driver is a state and not an error. */
 export function openDriver(options: DriverOptions): Opened {
   let functions: Functions;
   try {
-    functions = createFunctions(loadLibrary(options.libraryPath));
+    functions = createFunctions(options.library ?? loadLibrary(options.libraryPath));
   } catch (error) {
     if (!(error instanceof LibraryNotFound)) throw error;
     return { trouble: "driver_not_loaded", detail: error.message };

@@ -83,6 +83,11 @@ export function outBuffer(bytes: number): OutBuffer {
   return { bytes: buffer, view: new DataView(memory), at: Number(koffi.address(buffer)) };
 }
 
+/** The memory at an address that a call was given, for recording and replaying calls. */
+export function memoryAt(at: number, bytes: number): Uint8Array {
+  return new Uint8Array(koffi.view(BigInt(at), bytes));
+}
+
 function open(paths: readonly string[]): { path: string; handle: LibraryHandle } {
   const absent: string[] = [];
   const failures: string[] = [];
