@@ -54,10 +54,10 @@ static double bucket_middle_ms(int index) {
   return ((4 + quarter) * width + width / 2) * 1024 / 1e6;
 }
 
-static double percentile_ms(const ax_llm *llm, double total, double share) {
+static double percentile_ms(const ax_llm *llm, int from, double total, double share) {
   double left = share * total;
-  int found = 0;
-  for (int i = 0; i < AX_BUCKETS; i++) {
+  int found = from;
+  for (int i = from; i < AX_BUCKETS; i++) {
     if (!llm->buckets[i]) continue;
     found = i;
     left -= llm->buckets[i];
@@ -66,12 +66,12 @@ static double percentile_ms(const ax_llm *llm, double total, double share) {
   return bucket_middle_ms(found);
 }
 
-static void default_int(ax_arena *arena, const char *key, int64_t value) {
+static inline void default_int(ax_arena *arena, const char *key, int64_t value) {
   uint32_t size = (uint32_t)strlen(key);
   if (!ax_arena_has(arena, key, size)) ax_arena_set_int(arena, key, size, value);
 }
 
-static void default_double(ax_arena *arena, const char *key, double value) {
+static inline void default_double(ax_arena *arena, const char *key, double value) {
   uint32_t size = (uint32_t)strlen(key);
   if (!ax_arena_has(arena, key, size)) ax_arena_set_double(arena, key, size, value);
 }
@@ -118,11 +118,17 @@ void ax_llm_derive(ax_span *span) {
     double whole = (double)(span->end - span->start);
     default_double(arena, "ai.llm.tokens_per_second", (double)output * 1e9 / whole);
   }
+  if (llm->recorded < 2) return;
   double gaps = 0;
-  for (int i = 0; i < AX_BUCKETS; i++) gaps += llm->buckets[i];
+  int from = AX_BUCKETS;
+  for (int i = AX_BUCKETS - 1; i >= 0; i--) {
+    if (!llm->buckets[i]) continue;
+    gaps += llm->buckets[i];
+    from = i;
+  }
   if (gaps > 0) {
-    default_double(arena, "axonize.llm.itl_p50_ms", percentile_ms(llm, gaps, 0.5));
-    default_double(arena, "axonize.llm.itl_p99_ms", percentile_ms(llm, gaps, 0.99));
+    default_double(arena, "axonize.llm.itl_p50_ms", percentile_ms(llm, from, gaps, 0.5));
+    default_double(arena, "axonize.llm.itl_p99_ms", percentile_ms(llm, from, gaps, 0.99));
     derive_timeline(llm, arena);
   }
 }
@@ -199,6 +205,15 @@ static PyObject *set_tokens_output(ax_span *self, PyObject *const *args, Py_ssiz
 }
 
 static void set_named(ax_span *span, const char *key, PyObject *value) {
+  Py_ssize_t size;
+  if (PyUnicode_CheckExact(value) && PyUnicode_IS_COMPACT_ASCII(value)) {
+    const char *text = ax_utf8(value, &size);
+    uint32_t dropped = span->arena.dropped_attributes;
+    if (span->state == AX_ENDED) return;
+    ax_arena_set_text(&span->arena, key, (uint32_t)strlen(key), text, (uint64_t)size);
+    ax.truncated += span->arena.dropped_attributes - dropped;
+    return;
+  }
   PyObject *name = PyUnicode_InternFromString(key);
   if (name) {
     ax_span_set(span, name, value);
@@ -208,14 +223,18 @@ static void set_named(ax_span *span, const char *key, PyObject *value) {
   }
 }
 
+void ax_llm_model(ax_span *span, PyObject *name, PyObject *version) {
+  set_named(span, "gen_ai.request.model", name);
+  set_named(span, "ai.model.name", name);
+  if (version) set_named(span, "ai.model.version", version);
+}
+
 static PyObject *set_model(ax_span *self, PyObject *const *args, Py_ssize_t given,
                            PyObject *keywords) {
   static const char *const names[] = {"name", "version"};
   PyObject *values[2] = {NULL, NULL};
   if (ax_arguments("set_model", names, 1, 2, args, given, keywords, values) < 0) return NULL;
-  set_named(self, "gen_ai.request.model", values[0]);
-  set_named(self, "ai.model.name", values[0]);
-  if (values[1]) set_named(self, "ai.model.version", values[1]);
+  ax_llm_model(self, values[0], values[1]);
   Py_RETURN_NONE;
 }
 

@@ -73,6 +73,7 @@ void ax_gpus_used(void);
 /* Takes ids and the start time. Returns what was current before, a new reference or NULL. */
 PyObject *ax_span_begin(ax_span *span);
 void ax_llm_derive(ax_span *span);
+void ax_llm_model(ax_span *span, PyObject *name, PyObject *version);
 ax_llm *ax_llm_new(void);
 void ax_llm_free(ax_llm *llm);
 PyObject *ax_span_enter(ax_span *self, PyObject *unused);

@@ -132,11 +132,7 @@ PyObject *ax_span_create(PyObject *const *args, Py_ssize_t count, PyObject *keyw
   for (Py_ssize_t i = 0; i < named; i++) {
     if (i != name_at) take_keyword(span, PyTuple_GET_ITEM(keywords, i), args[count + i], &model);
   }
-  if (model && model != Py_None) {
-    PyObject *done = PyObject_CallMethod((PyObject *)span, "set_model", "O", model);
-    if (!done) PyErr_Clear();
-    Py_XDECREF(done);
-  }
+  if (model && model != Py_None) ax_llm_model(span, model, NULL);
   return (PyObject *)span;
 }
 

@@ -18,6 +18,7 @@ BODY_BYTES_MAX = 1 << 20
 """Answers are a few bytes; a peer that sends a mebibyte speaks something else."""
 ANSWERS_MAX = 65536
 """Acknowledgements of 13 to 17 bytes that wait while a peer does not read: 6 MB with their objects."""
+_WINDOW_STEP = 16384
 _KNOWN_BLOCKS_MAX, _KNOWN_BLOCK_BYTES_MAX = 16, 1024
 _WINDOW_MAX = (1 << 31) - 1
 
@@ -65,7 +66,7 @@ class Connection:
         self._stream = 0
         self._response = Response()
         self._pending: list[memoryview] = []
-        self._answers = 0
+        self._answers = self._taken = self._stream_taken = 0
         self._sent_block: tuple[list[tuple[str, str]], bytes] = ([], b"")
         self._known_blocks: dict[bytes, list[tuple[str, str]]] = {}
         self._window = 65535
@@ -89,6 +90,7 @@ class Connection:
         if self._next_stream > _WINDOW_MAX - 2:
             self.usable = False
         self._stream_window = self._initial_window
+        self._stream_taken = 0
         self._response = Response()
         self._pending = [memoryview(part) for part in body if part]
         if self._sent_block[0] != headers:
@@ -179,12 +181,17 @@ class Connection:
     def _take_data(self, flags: int, stream: int, payload: bytes) -> None:
         if stream == 0 or stream >= self._next_stream:
             raise ProtocolError("data on a stream that does not exist")
-        if payload:
-            self._answer(_frame(_WINDOW, 0, 0, len(payload).to_bytes(4, "big")))
+        self._taken += len(payload)
+        if self._taken >= _WINDOW_STEP:
+            # Answers are a few bytes: what many of them used up is given back at once.
+            self._answer(_frame(_WINDOW, 0, 0, self._taken.to_bytes(4, "big")))
+            self._taken = 0
         if stream != self._stream or self._response.done:
             return
-        if payload and not flags & _END_STREAM:
-            self._answer(_frame(_WINDOW, 0, stream, len(payload).to_bytes(4, "big")))
+        self._stream_taken += len(payload)
+        if self._stream_taken >= _WINDOW_STEP and not flags & _END_STREAM:
+            self._answer(_frame(_WINDOW, 0, stream, self._stream_taken.to_bytes(4, "big")))
+            self._stream_taken = 0
         self._response.body += _unpadded(payload, flags)
         if len(self._response.body) > BODY_BYTES_MAX:
             raise ProtocolError("the answer is too long")

@@ -44,7 +44,7 @@ class Span:
     def __init__(
         self, name: str, parent: Any, kind: int, attributes: dict[str, Any]
     ) -> None:
-        self.name = name if type(name) is str else str(name)
+        self.name = name if type(name) is str else _values.plain(name)
         self.trace_id = self.span_id = ""
         self._parent = parent
         self._remote = False
@@ -107,8 +107,8 @@ class Span:
     def _begin(self, start_unix_ns: int = 0) -> None:
         """Takes ids and the start time, without becoming current."""
         if self._state != _new:
-            if self._state == _open and start_unix_ns > 0:
-                self._start = start_unix_ns - _queue.offset
+            if self._state == _open:
+                self._start = _moment(start_unix_ns) or self._start
             return
         parent = self._parent
         if parent is None:
@@ -128,14 +128,13 @@ class Span:
         self.span_id = f"{_random.getrandbits(64) or 1:016x}"
         self._generation = _queue.generation
         self._state = _open
-        self._start = start_unix_ns - _queue.offset if start_unix_ns > 0 else monotonic_ns()
+        self._start = _moment(start_unix_ns) or monotonic_ns()
 
     def _finish(self, error: BaseException | None = None, end_unix_ns: int = 0) -> None:
         """Ends the span and queues it, without touching what is current."""
         if self._state != _open:
             return
-        end = end_unix_ns - _queue.offset if end_unix_ns > 0 else monotonic_ns()
-        self._end = max(end, self._start)
+        self._end = max(_moment(end_unix_ns) or monotonic_ns(), self._start)
         if isinstance(error, Exception):
             self.record_exception(error)
             self._status = 2
@@ -160,7 +159,7 @@ class Span:
         if self._state == _ended or value is None:
             return
         attributes = self._attributes
-        key = key if type(key) is str else str(key)
+        key = key if type(key) is str else _values.plain(key)
         if key not in attributes and len(attributes) >= _values.ATTRIBUTES_MAX:
             self._dropped_attributes += 1
             _queue.truncated += 1
@@ -188,10 +187,10 @@ class Span:
 
     def set_gpus(self, devices: Iterable[str | int]) -> None:
         """Names the devices that this span used, as `cuda:0` or 0: the process's own numbering."""
+        ordinals = _values.ordinals(devices)
         if self._state == _ended:
             return
-        for device in _devices(devices):
-            ordinal = _ordinal(device)
+        for ordinal in ordinals:
             if 0 <= ordinal < 64:
                 self._gpus |= 1 << ordinal
         if self._gpus and _queue.gpu_hook is not None and _queue.enabled:
@@ -203,7 +202,7 @@ class Span:
         if self._state == _ended or status not in (0, 1, 2):
             return
         self._status = int(status)
-        self._message = "" if description is None else str(description)
+        self._message = "" if description is None else _values.plain(description)
 
     def record_exception(self, error: BaseException) -> None:
         """Adds an exception as an event; does not change the status."""
@@ -213,7 +212,7 @@ class Span:
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
         """Adds a named moment with attributes."""
         if self._state != _ended:
-            self._event(_values.event(name, monotonic_ns() + _queue.offset, attributes))
+            self._event(_values.event_or_none(name, monotonic_ns() + _queue.offset, attributes))
 
     def _add(self, encoded: bytes) -> None:
         """Takes a finished event or link field: for the OpenTelemetry bridge."""
@@ -311,22 +310,9 @@ def llm_span(
     return made
 
 
-def _devices(devices: Any) -> Iterable[Any]:
-    if isinstance(devices, (str, int)):
-        return (devices,)
-    return devices if isinstance(devices, Iterable) else ()
-
-
-def _ordinal(device: object) -> int:
-    """Ordinal of `cuda:3`, "3" or 3; -1 for anything else."""
-    if type(device) is int:
-        return device
-    if isinstance(device, str):
-        digits = device[5:] if device.startswith("cuda:") else device
-        if digits.isascii() and digits.isdigit() and len(digits) <= 3:
-            return int(digits)
-        return 0 if device == "cuda" else -1
-    return -1
+def _moment(unix_ns: Any) -> int:
+    """A time in ns since 1970 on the monotonic clock; 0 = now, or what makes no sense."""
+    return unix_ns - _queue.offset if type(unix_ns) is int and 0 < unix_ns < 1 << 63 else 0
 
 
 def enable(bytes_max: int, wake_at: int, wake: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from ._values import field, key_value, varint
 from ._version import __version__
 
-SCOPE_NAME = "axonize"
+_SCOPE = field(0x0A, b"axonize") + field(0x12, __version__.encode())
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -76,7 +76,7 @@ def encode_request(resource: bytes, spans: bytes, dropped: int) -> list[bytes]:
 
     `dropped` is the count since the start.
     """
-    scope = field(0x0A, SCOPE_NAME.encode()) + field(0x12, __version__.encode())
+    scope = _SCOPE
     if dropped:
         scope += field(0x1A, key_value("axonize.sdk.dropped_spans", dropped))
     scope = field(0x0A, scope)

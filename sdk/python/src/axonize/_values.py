@@ -109,6 +109,24 @@ def event(name: str, time_unix_ns: int, attributes: Mapping[str, Any] | None) ->
     return field(0x5A, b"".join(parts))
 
 
+def event_or_none(name: str, time_unix_ns: int, attributes: Mapping[str, Any] | None) -> bytes:
+    """The same for whatever a program gives: no bytes where it makes no event."""
+    try:
+        return event(name, time_unix_ns, attributes)
+    except Exception:
+        # Not a mapping, or foreign code that fails: the span counts a dropped event.
+        return b""
+
+
+def plain(value: object) -> str:
+    """The text of a value whose `str()` may fail."""
+    try:
+        return str(value)
+    except Exception:
+        # Foreign code; the program must not notice.
+        return f"<{type(value).__name__}>"
+
+
 def link(trace_id: int, span_id: int, attributes: Mapping[str, Any] | None) -> bytes:
     """The bytes of one OTLP span link as field 13 of Span, tag included."""
     parts = [b"\x0a\x10" + trace_id.to_bytes(16, "big"), b"\x12\x08" + span_id.to_bytes(8, "big")]
@@ -169,3 +187,26 @@ def _text(value: object, most: int = VALUE_BYTES_MAX) -> bytes:
     except Exception:
         # str() runs foreign code, and ints of > 4300 digits refuse it; the span goes on without.
         return b"<" + type(value).__name__.encode("utf-8", "replace")[:200] + b">"
+
+
+def ordinals(devices: Any) -> list[int]:
+    """Ordinals of one or several of `cuda:3`, "3" or 3; -1 for anything else."""
+    try:
+        if isinstance(devices, (str, int)):
+            return [_ordinal(devices)]
+        return [_ordinal(device) for device in devices]
+    except Exception:
+        # No iterable, or one whose iteration fails: it names no device.
+        return []
+
+
+def _ordinal(device: object) -> int:
+    """Ordinal of `cuda:3`, "3" or 3; -1 for anything else."""
+    if type(device) is int:
+        return device
+    if isinstance(device, str):
+        digits = device[5:] if device.startswith("cuda:") else device
+        if digits.isascii() and digits.isdigit() and len(digits) <= 3:
+            return int(digits)
+        return 0 if device == "cuda" else -1
+    return -1
