@@ -74,7 +74,7 @@ export function createPointsDecoder(): PointsDecoder {
         if (!(error instanceof MalformedError)) throw error;
         return { ok: false, reason: `The request is not valid OTLP: ${error.message}.` };
       }
-      rows.add(request.samples(), request.metrics);
+      rows.add({ samples: request.samples(), metrics: request.metrics });
       return request.decoded();
     },
   };

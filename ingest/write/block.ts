@@ -4,8 +4,7 @@
 export interface Block {
   table: string;
   rows: number;
-  /** Default: one block of ClickHouse's Native format. Columns are matched by name in either. */
-  format?: "Native" | "JSONEachRow";
+  /** One block of ClickHouse's Native format; columns are matched by name. */
   bytes: Uint8Array;
   /** Names the block for deduplication, whoever inserts it and when; default: a name of its own. */
   token?: string;

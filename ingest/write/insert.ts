@@ -86,7 +86,7 @@ async function attempt(
   );
   try {
     const result = await deps.clickhouse.exec({
-      query: `INSERT INTO ${block.table} FORMAT ${block.format ?? "Native"}`,
+      query: `INSERT INTO ${block.table} FORMAT Native`,
       // A list of one: given alone, a Readable would go through the bytes one by one.
       values: Readable.from([block.bytes], { objectMode: false }),
       query_id: randomUUID(),
