@@ -51,6 +51,8 @@ static struct activity activity_of(const struct product *product, struct shape s
   activity.memory_used = shape.busy > 0 ? 0.82 + 0.06 * clamp(shape.decode + 0.2 * n, 0, 1) : 0.78;
   double drive = clamp(0.25 * activity.gpu + 0.75 * activity.tensor + 0.45 * activity.memory_bw, 0, 1);
   double power = product->idle_w + (product->power_limit_w - product->idle_w) * drive;
+  /* Idle is not flat either: a sensor's last digits move. */
+  if (shape.busy == 0) power += noise * 0.9 * wobble(t * 3, lane);
   activity.power_w = shape.throttle > 0 ? product->power_limit_w - 1.5 + wobble(t, lane) : power;
   activity.temperature_c = 31 + 44 * drive + (shape.throttle > 0 ? 11 : 0);
   double clock = shape.busy == 0 ? 0.17 : shape.throttle > 0 ? 0.74 + 0.03 * n : 1;
