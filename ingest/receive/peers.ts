@@ -24,15 +24,15 @@ export interface Peers {
 export function createPeers(deps: { clock: Clock; log: Log }, find: FindPeer | undefined): Peers {
   const known = new WeakMap<Socket, Promise<Peer | undefined>>();
   const ask = async (socket: Socket, ownPort: number, peerPort: number) => {
+    let peer: Peer | undefined;
     try {
-      const peer = await find?.(ownPort, peerPort);
-      // Asked again with the next request: a process that has just forked may be found then.
-      if (peer === undefined) known.delete(socket);
-      return peer;
+      peer = await find?.(ownPort, peerPort);
     } catch (error) {
-      deps.log.debug({ event: "ingest.peer", error: errorMessage(error) });
-      return undefined; // the spans are taken all the same
+      deps.log.debug({ event: "ingest.peer", error: errorMessage(error) }); // the spans are taken all the same
     }
+    // Asked again with the next request: a process that has just forked may be found then.
+    if (peer === undefined) known.delete(socket);
+    return peer;
   };
   return {
     of(socket) {
