@@ -34,6 +34,9 @@ export const retryMostMs = 30_000;
 /** A server that ends watches sooner than this is troubled, and asked again with growing waits. */
 export const shortestWatchMs = 1_000;
 
+/** 5,000 nodes whose role lacks a resource ask 83 times a second together. */
+export const forbiddenMs = 60_000;
+
 /** A resource that this API server does not have may come with an upgrade. */
 export const absentMs = 600_000;
 

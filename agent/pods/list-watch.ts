@@ -13,6 +13,7 @@ import type { KubeApi } from "./kube-api.ts";
 import { readBody, readLines } from "./lines.ts";
 import {
   absentMs,
+  forbiddenMs,
   maxEventBytes,
   maxListBytes,
   retryFirstMs,
@@ -183,7 +184,9 @@ async function ask(
   answer.destroy();
   const told = `the API server answered ${answer.statusCode} for ${options.path}`;
   if (answer.statusCode === 410) throw new Gone(told);
-  if (answer.statusCode === 401 || answer.statusCode === 403) throw new Refused("forbidden", told);
+  // A token may be renewed at any moment; a role is not given in seconds.
+  if (answer.statusCode === 401) throw new Refused("forbidden", told);
+  if (answer.statusCode === 403) throw new Refused("forbidden", told, forbiddenMs);
   if (answer.statusCode === 404) throw new Refused("absent", told, absentMs);
   const seconds = Number(answer.headers["retry-after"]);
   throw new Refused(
