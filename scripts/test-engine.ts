@@ -27,7 +27,9 @@ const code = await runCommand(
     "--test-reporter-destination=stdout",
     `--test-reporter=${join(root, "scripts/test-counts.ts")}`,
     "--test-reporter-destination=stdout",
+    "--test-concurrency=1",
     "test/engine/vllm.test.ts",
+    "test/engine/examples.test.ts",
   ],
   { env: { AXONIZE_TEST_COUNTS: countsFile, AXONIZE_TEST_VLLM_PYTHON: python } },
 );
