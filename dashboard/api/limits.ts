@@ -32,13 +32,15 @@ export const listWindowGrowth = 30;
 export const sortCandidates = 200;
 /** The most it reads before the whole range is grouped instead: 1,600, then no more. */
 export const sortCandidatesMost = 2_048;
-/** Minutes whose granules a page's second stage may name, 55 KB of SQL; beyond it, their whole range is read. */
-export const pageMinutes = 5_000;
+/** Minutes of traces that a page's second stage may name, 170 KB of SQL (a server takes 256 KiB); beyond it, their whole range is read. */
+export const pagePlaces = 5_000;
 
+/** Spans of a page's traces that are put together here: 5,000 × ~250 bytes of columns; beyond it the engine aggregates. */
+export const pageSpans = 5_000;
 /** Spans of one trace that are answered; 100,000 × ~45 bytes of columns = 4.5 MB of JSON. */
 export const traceSpans = 100_000;
 /** `format=auto` answers rows up to here: 5,000 × ~900 bytes = 4.5 MB. */
-export const traceRows = 5_000;
+export const traceRows = pageSpans;
 
 /** Open event streams: each polls once per second, ~5 ms of the engine each = a third of a core. */
 export const eventStreams = 64;

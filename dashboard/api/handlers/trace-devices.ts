@@ -15,7 +15,8 @@ import * as limits from "../limits.ts";
 import type { Context } from "../mount.ts";
 import { readNamedHolders } from "../queries/gpus.sql.ts";
 import { readBindings, readOwnPods, type BindingRecord } from "../queries/identity.sql.ts";
-import { readServingPods, type TraceRecord } from "../queries/trace-row.sql.ts";
+import type { TraceRecord } from "../queries/trace-record.ts";
+import { readServingPods } from "../queries/trace-row.sql.ts";
 import { msFromNs } from "../time-text.ts";
 import type { LocatedTrace } from "./trace.ts";
 
@@ -95,7 +96,8 @@ const none = (level: string, reason: string): TraceDevices => ({
 
 /** Of the engines in the trace (prefill and decode may be apart), else of its principal call. */
 async function podsOf(deps: SightDeps, located: LocatedTrace, head: TraceRecord): Promise<Pod[]> {
-  const serving = await readServingPods(deps.queries, located.scope, located.spans);
+  const serving =
+    head.servingPods ?? (await readServingPods(deps.queries, located.scope, located.spans));
   if (serving.length > 0) return serving;
   return head.isCall && head.pod !== "" ? [{ namespace: head.namespace, pod: head.pod }] : [];
 }

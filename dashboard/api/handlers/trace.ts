@@ -3,16 +3,19 @@
  */
 import { AxonizeError } from "@axonize/core/runtime/error";
 import type { Sql } from "@axonize/core/runtime/postgres";
-import type { SpanDetail } from "@axonize/core/contract/trace";
+import type { SpanColumns, SpanDetail, SpanRow } from "@axonize/core/contract/trace";
 import * as limits from "../limits.ts";
 import type { Context, Handlers } from "../mount.ts";
 import type { Queries, TenantScope } from "../queries/query.ts";
 import { inheritInColumns, inheritInRows, isUnnamedCall } from "../queries/inherit-model.ts";
+import { spanRowFrom, spanRowsFrom } from "../queries/span-record.ts";
+import type { TraceRecord } from "../queries/trace-record.ts";
 import {
   readInheritedModel,
+  readTraceRecords,
+  readTraceSpans,
+  recordsFrom,
   traceRowFrom,
-  traceRowsSql,
-  type TraceRecord,
 } from "../queries/trace-row.sql.ts";
 import {
   locateTrace,
@@ -22,10 +25,9 @@ import {
   readSpan,
   readSpanColumns,
   readSpanRows,
-  spanRowFrom,
   type PayloadRecord,
 } from "../queries/trace.sql.ts";
-import { spansOf, type Found } from "../queries/traces.sql.ts";
+import { spansOf, type Found, type TraceSpans } from "../queries/found.ts";
 import { msFromNs, rfc3339FromNs } from "../time-text.ts";
 import { devicesOfTrace } from "./trace-devices.ts";
 
@@ -42,26 +44,9 @@ export function createTraceDetailHandlers(
   return {
     getTrace: async ({ params, query }, context) => {
       const located = await requireTrace(queries, context, params.traceId);
-      const { scope, spans, found } = located;
-      const inColumns = async () =>
-        await readSpanColumns(queries, scope, { ...spans, startNs: found.startNs });
-      // Beside each other: the spans need not wait for what the head says of them.
-      const [head, asked, askedColumns] = await Promise.all([
-        readHead(queries, located, params.traceId),
-        query.format === "columns"
-          ? undefined
-          : readSpanRows(queries, scope, {
-              ...spans,
-              // One more than `auto` shows as rows tells that there are too many.
-              most: query.format === "auto" ? limits.traceRows + 1 : limits.traceSpans,
-            }),
-        query.format === "columns" ? inColumns() : undefined,
-      ]);
-      const isRows = query.format === "rows" || head.spanCount <= limits.traceRows;
-      const rows = isRows ? asked : undefined;
-      const [columns, peers, ran] = await Promise.all([
-        rows === undefined ? (askedColumns ?? inColumns()) : undefined,
-        peersOf(queries, scope, head),
+      const { head, rows, columns } = await readWhole(queries, located, query.format);
+      const [peers, ran] = await Promise.all([
+        peersOf(queries, located.scope, head),
         devicesOfTrace(deps, context, { located, head, mode: config.mode }),
       ]);
       return {
@@ -106,7 +91,7 @@ export function createTraceDetailHandlers(
 export interface LocatedTrace {
   found: Found;
   scope: TenantScope;
-  spans: ReturnType<typeof spansOf>;
+  spans: TraceSpans;
 }
 
 /** Where a trace's spans lie; another tenant's trace is as unknown as one that never was. */
@@ -127,14 +112,42 @@ export async function readHead(
   located: LocatedTrace,
   traceId: string,
 ): Promise<TraceRecord> {
-  const { rows } = await queries.rows<TraceRecord>(
-    located.scope,
-    traceRowsSql({ where: located.spans.where, matches: "1" }),
-    located.spans.params,
-  );
-  const head = rows[0];
+  const { from, params } = located.spans;
+  const request = { from, params, matches: "1" };
+  const [head] = await readTraceRecords(queries, located.scope, request);
   if (head === undefined) throw noTrace(traceId);
   return head;
+}
+
+interface WholeTrace {
+  head: TraceRecord;
+  rows?: SpanRow[];
+  columns?: SpanColumns;
+}
+
+/** A trace of usual size is read once; a larger one's head is aggregated beside its rows or columns. */
+async function readWhole(
+  queries: Queries,
+  located: LocatedTrace,
+  format: "auto" | "rows" | "columns",
+): Promise<WholeTrace> {
+  const { scope, spans, found } = located;
+  if (format !== "columns") {
+    const all = await readTraceSpans(queries, scope, { ...spans, matches: "1" });
+    const [head] = recordsFrom(all ?? []);
+    if (all !== undefined && head === undefined) throw noTrace(found.traceId);
+    if (all !== undefined && head !== undefined) return { head, rows: spanRowsFrom(all) };
+  }
+  const [head, rows, columns] = await Promise.all([
+    readHead(queries, located, found.traceId),
+    format === "rows"
+      ? readSpanRows(queries, scope, { ...spans, most: limits.traceSpans })
+      : undefined,
+    format === "rows"
+      ? undefined
+      : readSpanColumns(queries, scope, { ...spans, startNs: found.startNs }),
+  ]);
+  return { head, ...(rows ? { rows } : {}), ...(columns ? { columns } : {}) };
 }
 
 const noTrace = (traceId: string): AxonizeError =>
@@ -144,13 +157,15 @@ const noTrace = (traceId: string): AxonizeError =>
   );
 
 async function peersOf(queries: Queries, scope: TenantScope, head: TraceRecord) {
-  if (!head.isCall || head.ownModel === "") return null;
+  const model = head.ownModel || head.inheritedModel;
+  if (!head.isCall || model === "") return null;
   const startMs = msFromNs(head.startNs);
   const peers = await readPeers(
     queries,
     { ...scope, fromMs: startMs - peerMs, toMs: startMs },
     {
-      model: head.ownModel,
+      model,
+      isInherited: head.ownModel === "",
       engine: head.engine,
       operation: head.operation,
       durationNs: head.callDurationNs,

@@ -5,10 +5,11 @@ import { facetKeys } from "@axonize/core/contract/trace";
 import { formatCursor, parseCursor } from "../cursor.ts";
 import type { Handlers } from "../mount.ts";
 import { filterCondition } from "../queries/filter.sql.ts";
+import { spansOf } from "../queries/found.ts";
 import { readFacets } from "../queries/facets.sql.ts";
 import type { Queries } from "../queries/query.ts";
-import { traceRowFrom, traceRowsSql, type TraceRecord } from "../queries/trace-row.sql.ts";
-import { findTraces, spansOf } from "../queries/traces.sql.ts";
+import { readTraceRecords, traceRowFrom } from "../queries/trace-row.sql.ts";
+import { findTraces } from "../queries/traces.sql.ts";
 import { rangeFrom } from "../range.ts";
 
 export function createTraceHandlers(deps: {
@@ -29,15 +30,20 @@ export function createTraceHandlers(deps: {
         condition,
         order: { sort, descending: order === "desc", after },
         count: limit + 1,
+        nowMs: context.nowMs,
       });
       const page = found.slice(0, limit);
       const last = page.at(-1);
       if (last === undefined) return { items: [], nextCursor: null };
       const spans = spansOf(page);
-      const { rows } = await queries.rows<TraceRecord>(
+      const rows = await readTraceRecords(
+        queries,
         { ...scope, fromMs: spans.fromMs, toMs: spans.toMs },
-        traceRowsSql({ where: spans.where, matches: condition.sql }),
-        { ...condition.params, ...spans.params },
+        {
+          from: spans.from,
+          params: { ...condition.params, ...spans.params },
+          matches: condition.sql,
+        },
       );
       const byId = new Map(rows.map((row) => [row.traceId, row]));
       return {

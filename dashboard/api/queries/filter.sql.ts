@@ -15,6 +15,10 @@ export type SpanFilter = Omit<TraceFilter, "from" | "to">;
 export interface Condition {
   /** Conditions joined by AND; `1` when there is none. */
   sql: string;
+  /** The same without what is asked of a span's trace: at least one span of each match satisfies it. */
+  candidateSql: string;
+  /** Traces with a candidate have to be checked against `sql`. */
+  needsCheck: boolean;
   params: Params;
   isEmpty: boolean;
 }
@@ -37,13 +41,15 @@ const columns = [
 export function filterCondition(filter: SpanFilter, without?: FacetKey): Condition {
   const parts: string[] = [];
   const params: Params = {};
+  let modelIn: string | undefined;
   for (const column of columns) {
     const values = filter[column];
     if (values === undefined || column === without) continue;
     const { include, exclude } = split(values);
     if (include.length > 0) {
       const isIn = `${column} IN {${column}In:Array(String)}`;
-      parts.push(column === "model" ? orInherited(isIn) : isIn);
+      if (column === "model") modelIn = isIn;
+      else parts.push(isIn);
       params[`${column}In`] = include;
     }
     if (exclude.length > 0) {
@@ -61,11 +67,36 @@ export function filterCondition(filter: SpanFilter, without?: FacetKey): Conditi
     params["q"] = filter.q;
   }
   addRanges(filter, parts, params);
-  // Of the trace, not of the span: what calls a model may match the rest in a span above the call.
-  if (filter.calls === true) {
-    parts.push(`trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${isCallSql})`);
+  return conditionOf(parts, params, { modelIn, calls: filter.calls === true });
+}
+
+/** `modelIn` and `calls` ask something of the trace: that another span of it names the model, or is a call. */
+function conditionOf(
+  own: readonly string[],
+  params: Params,
+  ofTrace: { modelIn: string | undefined; calls: boolean },
+): Condition {
+  const { modelIn, calls } = ofTrace;
+  const parts = [...own];
+  const candidates = [...own];
+  if (modelIn !== undefined) {
+    parts.push(orInherited(modelIn));
+    // Alone, it finds the traces with a span that names the model, whoever inherits it.
+    candidates.push(own.length === 0 ? modelIn : `(${modelIn} OR (model = '' AND engine != ''))`);
   }
-  return { sql: parts.join(" AND ") || "1", params, isEmpty: parts.length === 0 };
+  if (calls) {
+    // What calls a model may match the rest in a span above the call.
+    parts.push(`trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${isCallSql})`);
+    if (candidates.length === 0) candidates.push(isCallSql);
+  }
+  const asked = own.length + (modelIn === undefined ? 0 : 1) + (calls ? 1 : 0);
+  return {
+    sql: parts.join(" AND ") || "1",
+    candidateSql: candidates.join(" AND ") || "1",
+    needsCheck: asked > 1 && (modelIn !== undefined || calls),
+    params,
+    isEmpty: parts.length === 0,
+  };
 }
 
 const orInherited = (isIn: string): string =>
@@ -127,6 +158,10 @@ export const notCalls: readonly string[] = [
 
 /** A model call. */
 export const isCallSql = `(model != '' OR operation != '') AND operation NOT IN (${notCalls.map((name) => `'${name}'`).join(", ")})`;
+
+/** The same of a span that was read. */
+export const isCall = (span: { model: string; operation: string }): boolean =>
+  (span.model !== "" || span.operation !== "") && !notCalls.includes(span.operation);
 
 /** Nanoseconds per output token after the first: told, else from decode, else from what follows the first token. */
 export const perTokenSql = `coalesce(itl_ns, if(output_tokens > 1,

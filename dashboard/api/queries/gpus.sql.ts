@@ -3,6 +3,7 @@
  * when, is decided before (`gpus/sight.ts`) and held by the scope.
  */
 import type { GpuMetrics } from "@axonize/core/contract/gpu";
+import { hold } from "../gpus/hold.ts";
 import { throttleStretches } from "../gpus/throttle.ts";
 import * as limits from "../limits.ts";
 import { rfc3339FromMs } from "../time-text.ts";
@@ -137,13 +138,13 @@ export async function readSeries(
       step: number;
       memoryTotal: number | null;
       powerLimit: number | null;
-      throttle: number;
+      throttle: number | null;
     } & Record<keyof typeof seriesColumns, number | null>
   >(
     scope,
     `SELECT device, intDiv(${timeMs} - {firstMs:Int64}, {stepMs:Int64}) AS step,
        max(memory_total) AS memoryTotal, max(power_limit_watts) AS powerLimit, ${columns.join(", ")},
-       groupBitOr(${isRaw ? "coalesce(throttle_reasons, 0)" : "throttle_reasons"}) AS throttle
+       groupBitOr(throttle_reasons) AS throttle
      FROM {{${source}}} GROUP BY device, step ORDER BY device, step`,
     { firstMs, stepMs },
   );
@@ -167,8 +168,10 @@ export async function readSeries(
     device.powerLimitWatts = row.powerLimit ?? device.powerLimitWatts;
   }
   for (const [uuid, device] of devices) {
-    const { startMs } = device.series;
-    device.throttles = throttleStretches(startMs, stepMs, masks.get(uuid) ?? []);
+    const { series } = device;
+    for (const name of seriesNames) if (isRaw) hold(series[name], stepMs);
+    const mask = masks.get(uuid) ?? [];
+    device.throttles = throttleStretches(series.startMs, stepMs, isRaw ? hold(mask, stepMs) : mask);
   }
   return devices;
 }

@@ -84,6 +84,23 @@ export function isUnnamedCall(span: { model: string; engine: string; operation: 
   );
 }
 
+/** What a span whose parent is `parentId` inherits: model and provider from the same span. */
+export function inheritedFrom(
+  spans: readonly { spanId: string; parentSpanId: string; model: string; provider: string }[],
+  parentId: string,
+): { model: string; provider: string } {
+  const byId = new Map(spans.map((span) => [span.spanId, span]));
+  let above = byId.get(parentId);
+  for (let level = 0; level < levels && above !== undefined; level += 1) {
+    if (above.model !== "") return { model: above.model, provider: above.provider };
+    above = byId.get(above.parentSpanId);
+  }
+  return {
+    model: onlyOf(spans.map((span) => span.model)),
+    provider: onlyOf(spans.map((span) => span.provider)),
+  };
+}
+
 function inherited(
   lineage: { model: (at: number) => string; parent: (at: number) => number },
   at: number,

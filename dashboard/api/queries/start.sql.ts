@@ -3,7 +3,7 @@
  */
 import * as limits from "../limits.ts";
 import type { Queries, TenantScope } from "./query.ts";
-import { traceRowFrom, traceRowsSql, type TraceRecord } from "./trace-row.sql.ts";
+import { readTraceRecords, traceRowFrom } from "./trace-row.sql.ts";
 import type { TraceRow } from "@axonize/core/contract/trace";
 
 /** The earliest minute's spans come first in the key, so this reads one granule. */
@@ -47,12 +47,12 @@ export async function readNewTraces(
   );
   if (rows.length === 0) return [];
   const receivedMs = new Map(rows.map((row) => [row.traceId, row.receivedMs]));
-  const traces = await queries.rows<TraceRecord>(
-    scope,
-    traceRowsSql({ where: "1", matches: "1" }),
-    { traceIds: [...receivedMs.keys()] },
-  );
-  return traces.rows
+  const traces = await readTraceRecords(queries, scope, {
+    from: "{{spansOfTraces}} WHERE 1",
+    params: { traceIds: [...receivedMs.keys()] },
+    matches: "1",
+  });
+  return traces
     .map((record) => ({
       row: traceRowFrom(record),
       receivedMs: receivedMs.get(record.traceId) ?? 0,

@@ -1,23 +1,65 @@
 /**
- * A trace as one row: aggregated from its spans, with the values of its principal call.
- *
- * The principal call is the engine's call with the most known phases, else the first model call,
- * else the root. Name, service and status are the root's (else the earliest span's); a model that
- * the principal does not name is inherited as `inherit-model.ts` says.
+ * Traces as rows. A page's spans are read and put together in `trace-record.ts`; where they are too
+ * many for that, the engine aggregates them by the same rules.
  */
-import {
-  TtftBasis,
-  markNames,
-  type Mark,
-  type Status,
-  type TraceRow,
-} from "@axonize/core/contract/trace";
+import type { Status, TraceRow } from "@axonize/core/contract/trace";
 import type * as z from "zod";
 import * as limits from "../limits.ts";
-import { rfc3339FromNs, toMs } from "../time-text.ts";
+import { rfc3339FromNs } from "../time-text.ts";
 import { isCallSql } from "./filter.sql.ts";
 import { inheritedSql, lineageSql } from "./inherit-model.ts";
 import type { Params, Queries, TenantScope } from "./query.ts";
+import { marksFrom, phasesFrom, spanRecordSql } from "./span-record.ts";
+import { recordFrom, type ServingPod, type TraceRecord, type TraceSpan } from "./trace-record.ts";
+
+/** Spans of these traces: `from` and `params` say which, `matches` is a filter's condition. */
+interface TracesRequest {
+  from: string;
+  params: Params;
+  matches: string;
+}
+
+export async function readTraceRecords(
+  queries: Queries,
+  scope: TenantScope,
+  request: TracesRequest,
+): Promise<TraceRecord[]> {
+  const spans = await readTraceSpans(queries, scope, request);
+  if (spans !== undefined) return recordsFrom(spans);
+  const { rows } = await queries.rows<TraceRecord>(scope, traceRowsSql(request), request.params);
+  return rows;
+}
+
+/** All of them, in no order; undefined where they are more than `pageSpans`. */
+export async function readTraceSpans(
+  queries: Queries,
+  scope: TenantScope,
+  request: TracesRequest,
+): Promise<TraceSpan[] | undefined> {
+  const { columns } = await queries.columns<Record<string, readonly unknown[]>>(
+    scope,
+    `SELECT ${spanRecordSql}, lower(hex(trace_id)) AS traceId, environment, session, user,
+       toUInt8(${onPage(request)}) AS matches
+     FROM ${request.from} LIMIT ${limits.pageSpans + 1}`,
+    request.params,
+  );
+  const names = Object.keys(columns);
+  // An answer without rows has no columns either.
+  const count = columns["spanId"]?.length ?? 0;
+  if (count > limits.pageSpans) return undefined;
+  return Array.from({ length: count }, (_, at) => {
+    const span: Record<string, unknown> = {};
+    for (const name of names) span[name] = columns[name]?.[at];
+    // One value of each column that the statement above selects: those of a TraceSpan.
+    return span as unknown as TraceSpan;
+  });
+}
+
+export function recordsFrom(spans: readonly TraceSpan[]): TraceRecord[] {
+  return [...Map.groupBy(spans, ({ traceId }) => traceId).values()].flatMap(([one, ...rest]) =>
+    one === undefined ? [] : [recordFrom([one, ...rest])],
+  );
+}
 
 const noParent = "toFixedString('', 8)";
 const phases =
@@ -64,52 +106,8 @@ const principalNames = Object.keys(principal)
   .map((name, index) => `p.${index + 1} AS ${name}`)
   .join(", ");
 
-export interface TraceRecord {
-  traceId: string;
-  startNs: string;
-  endNs: string;
-  spanCount: number;
-  errorCount: number;
-  matches: number;
-  isRootKnown: number;
-  isParentMissing: number;
-  name: string;
-  service: string;
-  environment: string;
-  rootStatus: number;
-  inheritedModel: string;
-  inheritedProvider: string;
-  anySession: string;
-  anyUser: string;
-  gpus: string[];
-  gpuLevel: string;
-  marks: number;
-  principalSpanId: string;
-  isCall: number;
-  callDurationNs: number;
-  callStatus: number;
-  ttftNs: number | null;
-  ttftBasis: number;
-  itlNs: number | null;
-  queueNs: number | null;
-  prefillNs: number | null;
-  decodeNs: number | null;
-  inputTokens: number | null;
-  outputTokens: number | null;
-  cachedTokens: number | null;
-  reasoningTokens: number | null;
-  ownModel: string;
-  provider: string;
-  engine: string;
-  operation: string;
-  finishReason: string;
-  namespace: string;
-  pod: string;
-  node: string;
-}
-
-/** Of the traces in parameter `traceIds`: `where` bounds their spans, `matches` counts those that satisfy a filter. */
-export const traceRowsSql = (options: { where: string; matches: string }): string => `
+/** The rules of `trace-record.ts` in SQL. */
+export const traceRowsSql = (options: { from: string; matches: string }): string => `
   SELECT
     lower(hex(trace_id)) AS traceId, toString(startNsRaw) AS startNs, toString(endNsRaw) AS endNs,
     spanCount, errorCount, matches, isRootKnown,
@@ -136,17 +134,13 @@ export const traceRowsSql = (options: { where: string; matches: string }): strin
       argMinIf(toString(gpu_level), tuple(start, span_id), gpu_level != '') AS gpuLevel,
       groupBitOr(marks) AS markBits,
       argMax(tuple(${principalValues}), ${principalRankSql}) AS p
-    FROM {{spansOfTraces}}
-    WHERE ${options.where}
+    FROM ${options.from}
     GROUP BY trace_id
   )`;
 
 /** What the condition asks of a span's trace is asked of the page's traces, not of all in its time. */
-const onPage = (options: { where: string; matches: string }): string =>
-  options.matches.replaceAll(
-    "FROM {{spansRaw}} WHERE",
-    `FROM {{spansOfTraces}} WHERE ${options.where} AND`,
-  );
+export const onPage = (options: { from: string; matches: string }): string =>
+  options.matches.replaceAll("FROM {{spansRaw}} WHERE", `FROM ${options.from} AND`);
 
 export function traceRowFrom(record: TraceRecord): TraceRow {
   return {
@@ -188,7 +182,7 @@ export function traceRowFrom(record: TraceRecord): TraceRow {
 export async function readInheritedModel(
   queries: Queries,
   scope: TenantScope,
-  trace: { where: string; params: Params },
+  trace: { from: string; params: Params },
   spanId: string,
 ): Promise<string> {
   const { rows } = await queries.rows<{ inheritedModel: string }>(
@@ -196,7 +190,7 @@ export async function readInheritedModel(
     `SELECT ${inheritedSql("parentId")} FROM (
        SELECT ${lineageSql},
          anyIf(parent_span_id, span_id = toFixedString(unhex({spanId:String}), 8)) AS parentId
-       FROM {{spansOfTraces}} WHERE ${trace.where}
+       FROM ${trace.from}
      )`,
     { ...trace.params, spanId },
   );
@@ -207,12 +201,12 @@ export async function readInheritedModel(
 export async function readServingPods(
   queries: Queries,
   scope: TenantScope,
-  trace: { where: string; params: Params },
-): Promise<{ namespace: string; pod: string }[]> {
-  const { rows } = await queries.rows<{ namespace: string; pod: string }>(
+  trace: { from: string; params: Params },
+): Promise<ServingPod[]> {
+  const { rows } = await queries.rows<ServingPod>(
     scope,
     `SELECT DISTINCT toString(namespace) AS namespace, toString(pod) AS pod
-     FROM {{spansOfTraces}} WHERE engine != '' AND pod != '' AND ${trace.where}
+     FROM ${trace.from} AND engine != '' AND pod != ''
      ORDER BY namespace, pod LIMIT ${limits.tracePods}`,
     trace.params,
   );
@@ -223,40 +217,4 @@ export async function readServingPods(
 function traceStatus(record: TraceRecord): z.infer<typeof Status> {
   if (record.rootStatus === 2 || record.callStatus === 2) return "error";
   return record.rootStatus === 1 || record.callStatus === 1 ? "ok" : "unset";
-}
-
-export interface PhaseRecord {
-  ttftNs: number | null;
-  ttftBasis: number;
-  itlNs: number | null;
-  queueNs: number | null;
-  prefillNs: number | null;
-  decodeNs: number | null;
-  outputTokens: number | null;
-}
-
-/** A call's phases in milliseconds; what follows from others is computed, what is unknown is null. */
-export function phasesFrom(record: PhaseRecord, durationNs: number) {
-  const afterFirstNs =
-    record.decodeNs ?? (record.ttftNs === null ? null : Math.max(0, durationNs - record.ttftNs));
-  const laterTokens = (record.outputTokens ?? 0) - 1;
-  const perTokenNs =
-    record.itlNs ?? (afterFirstNs !== null && laterTokens > 0 ? afterFirstNs / laterTokens : null);
-  const generatingNs = record.decodeNs ?? durationNs;
-  return {
-    ttftMs: toMs(record.ttftNs),
-    ttftBasis: TtftBasis.options[record.ttftBasis] ?? "none",
-    perTokenMs: toMs(perTokenNs),
-    queueMs: toMs(record.queueNs),
-    prefillMs: toMs(record.prefillNs),
-    decodeMs: toMs(record.decodeNs),
-    tokensPerSecond:
-      record.outputTokens === null || record.outputTokens === 0 || generatingNs <= 0
-        ? null
-        : record.outputTokens / (generatingNs / 1e9),
-  };
-}
-
-export function marksFrom(bits: number): z.infer<typeof Mark>[] {
-  return markNames.filter((_, index) => (bits & (1 << index)) !== 0);
 }

@@ -2,12 +2,10 @@
  * One trace: where it lies in time, its spans as rows or columns, one span's payload, its peers.
  */
 import type { SpanColumns, SpanRow } from "@axonize/core/contract/trace";
-import { SpanKind, Status } from "@axonize/core/contract/trace";
 import * as limits from "../limits.ts";
-import { rfc3339FromNs } from "../time-text.ts";
-import type { Queries, TenantScope } from "./query.ts";
-import { marksFrom, phasesFrom, type PhaseRecord } from "./trace-row.sql.ts";
-import type { Found } from "./traces.sql.ts";
+import type { Params, Queries, TenantScope } from "./query.ts";
+import { spanRecordSql, spanRowFrom, type SpanRecord } from "./span-record.ts";
+import { foundSql, type Found } from "./found.ts";
 
 /** Undefined when no trace of this tenant has the id (or it is older than the retention). */
 export async function locateTrace(
@@ -15,54 +13,16 @@ export async function locateTrace(
   scope: TenantScope,
   traceId: string,
 ): Promise<Found | undefined> {
-  const answer = await queries.rows<Found & { rows: number }>(
+  const answer = await queries.rows<Found>(
     scope,
-    `SELECT {traceId:String} AS traceId, toString(min(toUnixTimestamp64Nano(min_start))) AS startNs,
-       toString(max(toUnixTimestamp64Nano(max_start))) AS maxStartNs, startNs AS key, count() AS rows
-     FROM {{traceIndex}} WHERE trace_id = toFixedString(unhex({traceId:String}), 16)`,
+    `SELECT ${foundSql}, startNs AS key FROM (
+       SELECT trace_id, min(min_start) AS s, max(max_start) AS m FROM {{traceIndex}}
+       WHERE trace_id = toFixedString(unhex({traceId:String}), 16) GROUP BY trace_id
+     )`,
     { traceId },
   );
-  const found = answer.rows[0];
-  return found === undefined || found.rows === 0 ? undefined : found;
+  return answer.rows[0];
 }
-
-export interface SpanRecord extends PhaseRecord {
-  spanId: string;
-  parentSpanId: string;
-  startNs: string;
-  durationNs: number;
-  name: string;
-  kind: number;
-  status: number;
-  service: string;
-  model: string;
-  modelSource: SpanRow["modelSource"];
-  provider: string;
-  engine: string;
-  operation: string;
-  inputTokens: number | null;
-  cachedTokens: number | null;
-  reasoningTokens: number | null;
-  finishReason: string;
-  pod: string;
-  namespace: string;
-  node: string;
-  gpus: string[];
-  gpuOrdinals: number[];
-  gpuLevel: string;
-  marks: number;
-}
-
-export const spanRecordSql = `
-  lower(hex(span_id)) AS spanId,
-  if(parent_span_id = toFixedString('', 8), '', lower(hex(parent_span_id))) AS parentSpanId,
-  toString(toUnixTimestamp64Nano(start)) AS startNs, duration_ns AS durationNs,
-  name, kind, status, service, model, model_source AS modelSource, provider, engine, operation,
-  ttft_ns AS ttftNs, toInt8(ttft_basis) AS ttftBasis, itl_ns AS itlNs, queue_ns AS queueNs,
-  prefill_ns AS prefillNs, decode_ns AS decodeNs, input_tokens AS inputTokens,
-  output_tokens AS outputTokens, cached_tokens AS cachedTokens, reasoning_tokens AS reasoningTokens,
-  finish_reason AS finishReason, pod, namespace, node, gpu_devices AS gpus,
-  gpu_ordinals AS gpuOrdinals, gpu_level AS gpuLevel, marks`;
 
 /** Slowest and failed spans first where there are too many to show. */
 const mostTelling = (most: number): string =>
@@ -71,54 +31,16 @@ const mostTelling = (most: number): string =>
 export async function readSpanRows(
   queries: Queries,
   scope: TenantScope,
-  spans: {
-    where: string;
-    params: Record<string, readonly (string | number)[]>;
-    most: number;
-  },
+  spans: { from: string; params: Params; most: number },
 ): Promise<SpanRow[]> {
   const answer = await queries.rows<SpanRecord>(
     scope,
-    `SELECT * FROM (SELECT ${spanRecordSql} FROM {{spansOfTraces}} WHERE ${spans.where} ${mostTelling(spans.most)})
+    `SELECT * FROM (SELECT ${spanRecordSql} FROM ${spans.from} ${mostTelling(spans.most)})
      ORDER BY toInt64(startNs), spanId`,
     spans.params,
   );
   const ids = new Set(answer.rows.map((record) => record.spanId));
   return answer.rows.map((record) => spanRowFrom(record, ids));
-}
-
-/** `present`: the ids of the trace's spans, to mark those whose parent is missing. */
-export function spanRowFrom(record: SpanRecord, present: ReadonlySet<string> | undefined): SpanRow {
-  const isOrphan =
-    present !== undefined && record.parentSpanId !== "" && !present.has(record.parentSpanId);
-  return {
-    spanId: record.spanId,
-    parentSpanId: record.parentSpanId,
-    name: record.name,
-    kind: SpanKind.options[record.kind] ?? "unspecified",
-    status: Status.options[record.status] ?? "unset",
-    service: record.service,
-    startTime: rfc3339FromNs(record.startNs),
-    durationNs: record.durationNs,
-    model: record.model,
-    modelSource: record.modelSource,
-    provider: record.provider,
-    engine: record.engine,
-    operation: record.operation,
-    ...phasesFrom(record, record.durationNs),
-    inputTokens: record.inputTokens,
-    outputTokens: record.outputTokens,
-    cachedTokens: record.cachedTokens,
-    reasoningTokens: record.reasoningTokens,
-    finishReason: record.finishReason,
-    pod: record.pod,
-    namespace: record.namespace,
-    node: record.node,
-    gpus: record.gpus,
-    gpuOrdinals: record.gpuOrdinals,
-    gpuLevel: record.gpuLevel || "unattributed",
-    marks: [...marksFrom(record.marks), ...(isOrphan ? ["missingParent" as const] : [])],
-  };
 }
 
 interface ColumnRecords extends Record<string, readonly unknown[]> {
@@ -145,11 +67,7 @@ interface ColumnRecords extends Record<string, readonly unknown[]> {
 export async function readSpanColumns(
   queries: Queries,
   scope: TenantScope,
-  spans: {
-    where: string;
-    params: Record<string, readonly (string | number)[]>;
-    startNs: string;
-  },
+  spans: { from: string; params: Params; startNs: string },
 ): Promise<SpanColumns> {
   const { columns } = await queries.columns<ColumnRecords>(
     scope,
@@ -161,7 +79,7 @@ export async function readSpanColumns(
          duration_ns / 1000 AS durationUs, ttft_ns / 1000 AS ttftUs, queue_ns / 1000 AS queueUs,
          prefill_ns / 1000 AS prefillUs, decode_ns / 1000 AS decodeUs,
          input_tokens AS inputTokens, output_tokens AS outputTokens, marks
-       FROM {{spansOfTraces}} WHERE ${spans.where} ${mostTelling(limits.traceSpans)}
+       FROM ${spans.from} ${mostTelling(limits.traceSpans)}
      ) ORDER BY startUs, spanId`,
     { ...spans.params, startNs: spans.startNs },
   );
@@ -220,24 +138,36 @@ export interface PeerRecord {
 }
 
 /**
- * The same model's calls by the same engine in `scope`; `scope` is the hour before the call.
+ * The same model's calls by the same engine in `scope`; `scope` is the hour before the call. Where
+ * the call inherits its model, its peers are those that can inherit it, too.
  * Filtered first and then deduplicated by span: FINAL over the whole hour costs ten times as much.
  */
 export async function readPeers(
   queries: Queries,
   scope: TenantScope,
-  call: { model: string; engine: string; operation: string; durationNs: number },
+  call: {
+    model: string;
+    isInherited: boolean;
+    engine: string;
+    operation: string;
+    durationNs: number;
+  },
 ): Promise<PeerRecord | undefined> {
+  const { isInherited, ...params } = call;
+  const isNamed = "model = {model:String}";
+  const isPeer = isInherited
+    ? `model = '' AND trace_id IN (SELECT trace_id FROM {{spansRaw}} WHERE ${isNamed})`
+    : isNamed;
   const answer = await queries.rows<PeerRecord>(
     scope,
     `SELECT count() AS count, countIf(duration_ns >= {durationNs:Float64}) AS slower,
        quantileTDigest(0.5)(duration_ns) AS medianNs
      FROM (
        SELECT duration_ns FROM {{spansRaw}}
-       WHERE model = {model:String} AND engine = {engine:String} AND operation = {operation:String}
+       WHERE engine = {engine:String} AND operation = {operation:String} AND ${isPeer}
        ORDER BY received DESC LIMIT 1 BY trace_id, span_id
      )`,
-    call,
+    params,
   );
   return answer.rows[0];
 }
