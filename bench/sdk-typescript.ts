@@ -2,7 +2,7 @@
  * `npm run bench -- sdk-typescript`: the TypeScript SDK beside OpenTelemetry's, in one process, per Node.
  *
  * Each figure is a ratio against OpenTelemetry measured back to back on the same Node, because absolute
- * times differ by machine and minute. "Main thread" is what a 5-attribute span costs the event loop all
+ * times differ by machine and minute; times are CPU time. "Main thread" is what a 5-attribute span costs the event loop all
  * in: OpenTelemetry encodes there, we do in a worker. Gates nothing. Takes Nodes as
  * AXONIZE_BENCH_NODES (paths, separated by commas), else this one, those on the PATH and in .cache/node.
  */
