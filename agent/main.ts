@@ -45,11 +45,12 @@ await runProcess({
       const apply = (pool: PoolConfig): void => reporter.configure(pool);
       opening.use(await watchConfigFile({ clock, log }, { path, defaults, apply }));
     }
-    // A new life loads the new library; whoever runs the agent starts it again.
-    const onHopeless = (): void => void process.kill(process.pid, "SIGTERM");
+    const stop = async (): Promise<void> => await closing.disposeAsync();
+    // A new life loads the new library; whoever runs the agent starts it again (EX_TEMPFAIL).
+    const onHopeless = (): void => void stop().finally(() => process.exit(75));
     const agent = opening.use(await createAgent({ ...deps, reporter, onHopeless }, config));
     log.info({ event: "agent.ready", node: config.node, metricsPort: agent.metricsPort });
     const closing = opening.move();
-    return { stop: async () => await closing.disposeAsync() };
+    return { stop };
   },
 });

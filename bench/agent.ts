@@ -110,7 +110,7 @@ async function wholeAgent(): Promise<void> {
       `  ${whole.cpuPercent.toFixed(2)} % of one core (bar 5), RSS ${whole.rssMb.toFixed(0)} MB (bar 150), ${whole.samplesPerSecond.toFixed(0)} samples/s`,
     );
     console.log(
-      `  tick start p99 within ${whole.lateP99Ms} ms of its plan (bar 20), ${whole.missedTicks} of ${whole.ticks} missed; periods ${JSON.stringify(whole.periodsMs)} ms`,
+      `  tick start p99 within ${whole.lateP99Ms} ms of its plan (bar 20; a bare timer beside it: ${whole.bareP99Ms.toFixed(0)} ms), ${whole.missedTicks} of ${whole.ticks} missed; periods ${JSON.stringify(whole.periodsMs)} ms`,
     );
   }
 }

@@ -22,6 +22,13 @@ test("without a library, or without a driver, opening says so and does not throw
   assert.equal(unloaded.trouble, "driver_not_loaded");
 });
 
+test("a library that is not NVML is refused by name", () => {
+  const other = openDriver({ pidExists: () => true, libraryPath: "libm.so.6" });
+  assert.ok("trouble" in other);
+  assert.equal(other.trouble, "function_missing");
+  assert.match(other.detail, /libm\.so\.6 lacks NVML/);
+});
+
 test("a GPU that falls off the bus keeps its identity and loses its values; the other goes on", async () => {
   using node = createFakeNode("gpu 0 h100", "gpu 1 h100");
   using driver = open(node);

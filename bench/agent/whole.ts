@@ -14,6 +14,8 @@ export interface Whole {
   readonly samplesPerSecond: number;
   /** Upper bound of the histogram's bucket that holds the 99th of a hundred ticks. */
   readonly lateP99Ms: number;
+  /** The same of a timer in a process that does nothing else, in the same seconds: what the machine adds. */
+  readonly bareP99Ms: number;
   readonly ticks: number;
   readonly missedTicks: number;
   readonly periodsMs: Readonly<Record<string, number>>;
@@ -63,7 +65,7 @@ async function live<T>(
 async function measure(pid: number, port: number, measureMs: number): Promise<Whole> {
   await sleep(warmUpMs);
   const before = await look(pid, port);
-  await sleep(measureMs);
+  const bareP99Ms = await bareTimer(measureMs);
   const after = await look(pid, port);
   const seconds = (after.atMs - before.atMs) / 1000;
   const counts = after.late.map(({ le, count }, at) => ({
@@ -77,6 +79,7 @@ async function measure(pid: number, port: number, measureMs: number): Promise<Wh
     rssMb: after.rssMb,
     samplesPerSecond: (after.samples - before.samples) / seconds,
     lateP99Ms: (p99?.le ?? Number.NaN) * 1000,
+    bareP99Ms,
     ticks,
     missedTicks: after.missed - before.missed,
     periodsMs: after.periodsMs,
@@ -124,6 +127,16 @@ async function look(pid: number, port: number) {
       ),
     ),
   };
+}
+
+async function bareTimer(forMs: number): Promise<number> {
+  const late: number[] = [];
+  const startMs = performance.now();
+  for (let plannedMs = startMs + 100; plannedMs < startMs + forMs; plannedMs += 100) {
+    await sleep(Math.max(0, plannedMs - performance.now()));
+    late.push(Math.max(0, performance.now() - plannedMs));
+  }
+  return late.sort((a, b) => a - b)[Math.floor(late.length * 0.99)] ?? Number.NaN;
 }
 
 function sleep(ms: number): Promise<void> {
