@@ -36,6 +36,14 @@ export const AgentEnv = z.object({
   AXONIZE_POD_RESOURCES_SOCKET: path
     .default("/var/lib/kubelet/pod-resources/kubelet.sock")
     .describe("The kubelet's pod-resources socket. Mount its folder, not the socket."),
+  AXONIZE_AGENT_RESOURCE_NAMES: z
+    .string()
+    .regex(
+      /^([\w.-]+\/[\w.-]+(,|$))*$/,
+      "must be resource names such as example.com/h100, by commas",
+    )
+    .default("")
+    .describe("Extended resources that are NVIDIA GPUs under names other than `nvidia.com/…`."),
   AXONIZE_AGENT_PROC_ROOT: path
     .default("/proc")
     .describe("Where the host's processes are seen; /host/proc where that is mounted."),
@@ -79,6 +87,8 @@ export interface AgentConfig {
   readonly stateDir: string | undefined;
   /** undefined: no API server; pods are known from the kubelet alone. */
   readonly kube: KubeAccess | undefined;
+  /** Resources that are GPUs beside NVIDIA's own names. */
+  readonly resourceNames: readonly string[];
 }
 
 export function agentConfigFrom(
@@ -91,6 +101,7 @@ export function agentConfigFrom(
     version: of.version,
     nvmlLibrary: env.AXONIZE_NVML_LIBRARY,
     podResourcesSocket: env.AXONIZE_POD_RESOURCES_SOCKET,
+    resourceNames: env.AXONIZE_AGENT_RESOURCE_NAMES.split(",").filter((name) => name !== ""),
     procRoot: env.AXONIZE_AGENT_PROC_ROOT,
     metricsListen: env.AXONIZE_AGENT_METRICS_LISTEN,
     otlpEndpoint: env.AXONIZE_AGENT_OTLP_ENDPOINT,

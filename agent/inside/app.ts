@@ -74,6 +74,7 @@ export async function createInsideAgent(
         metricsListen: undefined,
         otlpEndpoint: undefined,
         kube: undefined,
+        resourceNames: [],
       },
     ),
   );

@@ -20,7 +20,7 @@ import {
   type IdentityBench,
 } from "../testing/identity-bench.ts";
 import { podObject, startKubeServer } from "../testing/kube-server.ts";
-import { startKubelet } from "../testing/kubelet-emulator.ts";
+import { startKubelet, type Recording } from "../testing/kubelet-emulator.ts";
 import type { IdentityChange } from "../report.ts";
 import { createIdentity, type Identity, type IdentityOptions } from "./identity.ts";
 
@@ -272,6 +272,22 @@ test("unjoined time has its reason, and a pool without host access reads no proc
   look();
   await until(() => bench.open("usage").length === 0, "what was known of processes is given up");
   assert.equal(claims(bench).length, 1);
+});
+
+test("a resource under a name of the cluster's own counts where it is configured", async () => {
+  using bench = createIdentityBench();
+  const text = JSON.stringify(listing({ "ml/a/main": [gpuUuid(0)] }));
+  // Safe: it was a recording before its resource had another name.
+  const recorded = JSON.parse(text.replaceAll("nvidia.com/gpu", "example.com/h100")) as Recording;
+  await using kubelet = await startKubelet({ socketPath: bench.socketPath, recorded });
+  {
+    await using _ = await start(bench, { stateDir: undefined });
+    bench.devices([gpuOf(0)]);
+    await until(() => kubelet.listCount >= 2, "the kubelet was heard");
+    assert.deepEqual(claims(bench), []);
+  }
+  await using _ = await start(bench, { resourceNames: ["example.com/h100"] });
+  await until(() => claims(bench).join() === "a/main GPU-0", "the allocation");
 });
 
 test("a clock that jumps an hour, and a restart after it, never make an interval end before it began", async () => {

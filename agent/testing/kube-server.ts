@@ -29,7 +29,7 @@ export interface KubeObject {
 }
 
 type Fault = (request: IncomingMessage, response: ServerResponse) => boolean;
-const paths = ["/api/v1/pods", "/apis/resource.k8s.io/v1/resourceslices"];
+const paths = new Set(["/api/v1/pods", "/apis/resource.k8s.io/v1/resourceslices"]);
 
 export async function startKubeServer(): Promise<KubeServer> {
   const store = createStore();
@@ -39,7 +39,7 @@ export async function startKubeServer(): Promise<KubeServer> {
     const url = new URL(request.url ?? "/", "http://api");
     requests.push({ url, token: request.headers.authorization?.replace("Bearer ", "") });
     if (faulty?.(request, response)) return;
-    if (!paths.includes(url.pathname)) response.writeHead(404).end("{}");
+    if (!paths.has(url.pathname)) response.writeHead(404).end("{}");
     else if (url.searchParams.get("watch")) store.watch(url, response);
     else store.list(url, response);
   });
