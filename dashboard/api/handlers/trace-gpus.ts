@@ -19,8 +19,10 @@ import { devicesOfTrace, type TraceDevices } from "./trace-devices.ts";
 
 /** Pixels of a lane: about one value per two pixels of a wide screen. */
 const laneSteps = 600;
-/** The band shows this share of the trace's length on either side (and at least a second). */
+/** The band shows this share of the trace's length on either side, and at least so much: a slow
+ * reading from before the trace stands until the next. */
 const lanePadding = 0.2;
+const leastPaddingMs = 1_500;
 /** How far around a trace samples are looked at to tell how far apart they are. */
 const intervalWithinMs = 30_000;
 /** What is known of a device is looked for this long before: it may report seldom. */
@@ -90,7 +92,7 @@ async function bandOf(deps: SightDeps, scope: DeviceScope, own: Range): Promise<
     toMs: own.toMs + intervalWithinMs,
   });
   const lengthMs = own.toMs - own.fromMs;
-  const padMs = Math.max(1000, Math.ceil(lengthMs * lanePadding), intervalMs);
+  const padMs = Math.max(leastPaddingMs, Math.ceil(lengthMs * lanePadding), intervalMs);
   const range = { fromMs: own.fromMs - padMs, toMs: own.toMs + padMs };
   const finestMs = Math.max(100, Math.ceil((range.toMs - range.fromMs) / laneSteps));
   const stepMs = Math.max(finestMs, intervalMs);

@@ -125,8 +125,13 @@ function Header({ gpu }: { readonly gpu: Gpu }): ReactNode {
             align="right"
           />
           <Figure label="Memory" q={bytes(r.memoryUsedBytes)} align="right" />
-          <Figure label="Power" q={rounded(r.powerWatts, "W")} align="right" />
-          <Figure label="Temperature" q={rounded(r.temperatureCelsius, "°C")} align="right" />
+          {/* A slice has neither: its card does. */}
+          {gpu.parentUuid !== "" && r.powerWatts === null ? null : (
+            <>
+              <Figure label="Power" q={rounded(r.powerWatts, "W")} align="right" />
+              <Figure label="Temperature" q={rounded(r.temperatureCelsius, "°C")} align="right" />
+            </>
+          )}
           <Figure
             label="Calls in the range"
             q={{ value: gpu.requestCount.toLocaleString("en-US"), unit: "" }}

@@ -95,7 +95,9 @@ export function GpuGrid(props: GpuGridProps): ReactNode {
                         <CellText gpu={gpu} metric={metric} />
                       )}
                       {isThrottled(gpu) || (gpu.reading.temperatureCelsius ?? 0) >= warmCelsius ? (
-                        <span className={styles.glyph}>⚠</span>
+                        <span className={slices.length > 0 ? styles.glyphOver : styles.glyph}>
+                          ⚠
+                        </span>
                       ) : gpu.allocation === "unknown" && !gpu.stale ? (
                         <span className={styles.glyph}>?</span>
                       ) : null}

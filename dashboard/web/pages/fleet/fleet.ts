@@ -126,7 +126,11 @@ export function groupFleet(gpus: readonly Gpu[]): readonly ModelGroup[] {
             .sort((a, b) => (a.index ?? 0) - (b.index ?? 0) || a.uuid.localeCompare(b.uuid))
             .map((gpu) => ({
               gpu,
-              slices: (slices.get(gpu.uuid) ?? []).sort((a, b) => (a.index ?? 0) - (b.index ?? 0)),
+              slices: (slices.get(gpu.uuid) ?? []).sort(
+                (a, b) =>
+                  (b.reading.memoryTotalBytes ?? 0) - (a.reading.memoryTotalBytes ?? 0) ||
+                  a.uuid.localeCompare(b.uuid),
+              ),
             })),
         })),
     }))

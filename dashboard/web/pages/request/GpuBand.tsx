@@ -148,31 +148,34 @@ function LaneView(props: {
           );
         }}
       />
-      <Track
-        label="Power · temperature"
-        value={`${say(plain(mean(series.powerWatts), "W"))} · ${say(plain(last(series.temperatureCelsius), "°C"))}`}
-        height={64}
-        {...band}
-        paint={(scale) => {
-          drawThrottles(scale, lane.throttles, palette());
-          drawLines(
-            scale,
-            series.startMs,
-            series.stepMs,
-            [
-              {
-                values: series.powerWatts,
-                max: gpu.reading.powerLimitWatts,
-                color: palette().warn,
-                fill: false,
-              },
-              { values: series.temperatureCelsius, max: 100, color: palette().crit, fill: false },
-            ],
-            lane.events,
-            palette(),
-          );
-        }}
-      />
+      {/* A slice has neither: its card does. */}
+      {anyValue(series.powerWatts) || anyValue(series.temperatureCelsius) ? (
+        <Track
+          label="Power · temperature"
+          value={`${say(plain(mean(series.powerWatts), "W"))} · ${say(plain(last(series.temperatureCelsius), "°C"))}`}
+          height={64}
+          {...band}
+          paint={(scale) => {
+            drawThrottles(scale, lane.throttles, palette());
+            drawLines(
+              scale,
+              series.startMs,
+              series.stepMs,
+              [
+                {
+                  values: series.powerWatts,
+                  max: gpu.reading.powerLimitWatts,
+                  color: palette().warn,
+                  fill: false,
+                },
+                { values: series.temperatureCelsius, max: 100, color: palette().crit, fill: false },
+              ],
+              lane.events,
+              palette(),
+            );
+          }}
+        />
+      ) : null}
       <NeighbourTrack lane={lane} {...band} />
       <HolderTrack lane={lane} {...band} />
     </>
