@@ -115,7 +115,7 @@ test("every trouble has a line that mends it", () => {
     driverFinding({ trouble: "library_mismatch", detail: "" }),
     driverFinding({ trouble: "failed", detail: "" }),
     versionFinding("470.82.01"),
-    ...gpuFindings([], undefined),
+    ...gpuFindings([], undefined, [{ index: 5, reason: "gpu_lost" }]),
     ...readingFindings(new Map([["GPU-1", new Map([["powerWatts", "failed"]])]])),
     cluster.kubeletFinding({ state: "silent", refusal: "unavailable", detail: "EACCES" }, "/x"),
     cluster.podsFinding("failing", "403"),

@@ -2,7 +2,7 @@
  * What the driver tells and what it does not, as findings. Pure.
  */
 import type { Reason } from "../nvml/readings.ts";
-import type { Gpu } from "../nvml/topology.ts";
+import type { Gpu, RefusedGpu } from "../nvml/topology.ts";
 import { error, ok, warning, type Finding } from "./finding.ts";
 
 export type DriverState =
@@ -12,6 +12,9 @@ export type DriverState =
 const containerLine =
   "give the agent's container the driver: runtimeClassName: nvidia (or the GPU Operator's CDI), " +
   "NVIDIA_VISIBLE_DEVICES=all, NVIDIA_DRIVER_CAPABILITIES=utility";
+
+const lostLine =
+  "drain the node and reboot it; if it happens again, have the card and its seating looked at";
 
 export function driverFinding(driver: DriverState): Finding {
   if (!("trouble" in driver)) {
@@ -70,7 +73,11 @@ export function versionFinding(driverVersion: string | undefined): Finding | und
 }
 
 /** `onBoard`: GPUs that the kernel module lists, where that can be seen. */
-export function gpuFindings(gpus: readonly Gpu[], onBoard: number | undefined): Finding[] {
+export function gpuFindings(
+  gpus: readonly Gpu[],
+  onBoard: number | undefined,
+  refused: readonly RefusedGpu[],
+): Finding[] {
   const lost = gpus.filter((gpu) => gpu.lost);
   const models = [...new Set(gpus.map(({ name }) => name))].join(", ");
   const findings: Finding[] = [];
@@ -87,13 +94,18 @@ export function gpuFindings(gpus: readonly Gpu[], onBoard: number | undefined): 
   } else {
     findings.push(ok("GPUs", `${gpus.length} (${models})`));
   }
-  for (const gpu of lost) {
+  for (const { index, reason } of refused) {
     findings.push(
       error(
-        `GPU ${gpu.index}`,
-        `${gpu.uuid} does not answer: it fell off the bus`,
-        "drain the node and reboot it; if it comes back, have the card and its seating looked at",
+        `GPU ${index}`,
+        `the driver counts it and does not open it: ${reason}`,
+        reason === "no_permission" ? containerLine : lostLine,
       ),
+    );
+  }
+  for (const gpu of lost) {
+    findings.push(
+      error(`GPU ${gpu.index}`, `${gpu.uuid} does not answer: it fell off the bus`, lostLine),
     );
   }
   return findings;

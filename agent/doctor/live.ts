@@ -34,7 +34,7 @@ export function liveFindings(facts: {
     const old = versionFinding(driver.driverVersion);
     if (old) findings.push(old);
     findings.push(
-      ...gpuFindings(gpus, undefined),
+      ...gpuFindings(gpus, undefined, sampler.refused),
       migFinding(gpus),
       ...readingFindings(facts.missing),
     );

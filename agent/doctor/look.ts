@@ -56,7 +56,7 @@ async function driverPart(env: AgentEnv): Promise<Finding[]> {
   if (!("driver" in opened)) return [driverFinding(opened)];
   const { driver } = opened;
   try {
-    const { gpus, trouble } = finish(driver.topology());
+    const { gpus, refused, trouble } = finish(driver.topology());
     if (trouble !== undefined) return [driverFinding({ trouble, detail: "while enumerating" })];
     const old = versionFinding(driver.info.driverVersion);
     const processes = finish(driver.processes());
@@ -64,7 +64,7 @@ async function driverPart(env: AgentEnv): Promise<Finding[]> {
     return [
       driverFinding(driver.info),
       ...(old ? [old] : []),
-      ...gpuFindings(gpus, await onBoard(procRoot)),
+      ...gpuFindings(gpus, await onBoard(procRoot), refused),
       migFinding(gpus),
       ...readingFindings(readOnce(driver, gpus)),
       cluster.processFinding({

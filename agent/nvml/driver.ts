@@ -12,13 +12,15 @@ import { createLinkReader, type GpuDetails } from "./links.ts";
 import { createProcessReader, type ProcessList } from "./processes.ts";
 import { createReader, type Commit } from "./reader.ts";
 import { code, reasonOf, type ReadSets, type Reason } from "./readings.ts";
-import { createTopologyReader, type Gpu, type OpenGpu } from "./topology.ts";
+import { createTopologyReader, type Gpu, type OpenGpu, type RefusedGpu } from "./topology.ts";
 import type { Work } from "./work.ts";
 
 export interface Topology {
   /** undefined: read well. Otherwise `gpus` is what was known before, or nothing. */
   readonly trouble: Reason | undefined;
   readonly gpus: readonly Gpu[];
+  /** Those that the driver counts and does not open. */
+  readonly refused: readonly RefusedGpu[];
 }
 
 export interface DriverInfo {
@@ -90,14 +92,14 @@ function createDriver(functions: Functions, options: DriverOptions): Driver {
     *topology() {
       const answer = yield* topology.read(gpus);
       if (answer.returned !== code.success) {
-        return { trouble: reasonOf(answer.returned), gpus: gpus.map(withoutHandles) };
+        return { trouble: reasonOf(answer.returned), gpus: gpus.map(withoutHandles), refused: [] };
       }
       gpus = answer.gpus;
       reader.use(gpus);
       const wanted = gpus.map((gpu) => `${gpu.uuid} ${gpu.handle} ${String(gpu.lost)}`).join();
       if (wanted !== registered) events.register(gpus);
       registered = wanted;
-      return { trouble: undefined, gpus: gpus.map(withoutHandles) };
+      return { trouble: undefined, gpus: gpus.map(withoutHandles), refused: answer.refused };
     },
     fast: (sets, commit) => reader.fast(sets, commit),
     slow: (sets, rare, commit) => reader.slow(sets, rare, commit),

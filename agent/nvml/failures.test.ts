@@ -53,6 +53,17 @@ test("a GPU that falls off the bus keeps its identity and loses its values; the 
   assert.equal(driver.topology().gpus[1]?.lost, false, "a reset brings it back");
 });
 
+test("a GPU that was lost before the agent started is told by its place, and the others are read", () => {
+  using node = createFakeNode("gpu 0 h100", "gpu 1 h100", "gpu 2 h100", "lost 1");
+  using driver = open(node);
+  const { gpus, refused } = driver.topology();
+  assert.deepEqual(
+    gpus.map(({ index }) => index),
+    [0, 2],
+  );
+  assert.deepEqual(refused, [{ index: 1, reason: "gpu_lost" }]);
+});
+
 test("a replaced driver is told as what it is, and nothing is measured from it", async () => {
   using node = createFakeNode("gpu 0 h100");
   using driver = open(node);

@@ -47,6 +47,12 @@ export interface Gpu {
   readonly slices: readonly Slice[];
 }
 
+/** A GPU that the driver counts and does not open, so that nothing is known of it but its place. */
+export interface RefusedGpu {
+  readonly index: number;
+  readonly reason: Reason;
+}
+
 /** With the driver's handles; stays inside agent/nvml. */
 export interface OpenSlice extends Slice {
   readonly handle: number;
@@ -58,7 +64,9 @@ export interface OpenGpu extends Gpu {
 
 export interface TopologyReader {
   /** `known`: the previous answer, which a lost GPU keeps its identity from. */
-  read(known: readonly OpenGpu[]): Work<{ returned: number; gpus: OpenGpu[] }>;
+  read(
+    known: readonly OpenGpu[],
+  ): Work<{ returned: number; gpus: OpenGpu[]; refused: RefusedGpu[] }>;
   /** Whether the handle still describes that slice. Ask after a reading and before trusting it. */
   isStill(slice: OpenSlice): boolean;
 }
@@ -73,17 +81,19 @@ export function createTopologyReader(functions: Functions): TopologyReader {
     *read(known) {
       yield "count";
       const counted = functions.call("count", reads.out.at);
-      if (counted !== code.success) return { returned: counted, gpus: [] };
+      if (counted !== code.success) return { returned: counted, gpus: [], refused: [] };
       const count = Math.min(u32(reads.out.view, 0), maxGpus);
       const gpus: OpenGpu[] = [];
+      const refused: RefusedGpu[] = [];
       for (let index = 0; index < count; index += 1) {
         const answer = yield* readGpuAt(reads, index);
         const before = known.find((gpu) => gpu.index === index);
-        if (answer === code.libraryMismatch) return { returned: answer, gpus: [] };
+        if (answer === code.libraryMismatch) return { returned: answer, gpus: [], refused: [] };
         if (typeof answer === "object") gpus.push(answer);
         else if (answer === code.gpuIsLost && before) gpus.push({ ...before, lost: true });
+        else refused.push({ index, reason: reasonOf(answer) });
       }
-      return { returned: code.success, gpus };
+      return { returned: code.success, gpus, refused };
     },
     isStill: (slice) =>
       gpuInstanceId(slice.handle, out.at) === code.success &&

@@ -124,7 +124,7 @@ function createEnumerated(
   loop: { send(): void; use(devices: readonly string[]): void; end(): void },
 ): (topology: Topology) => void {
   let known = "";
-  return ({ trouble, gpus }) => {
+  return ({ trouble, gpus, refused }) => {
     if (trouble !== undefined) {
       loop.end();
       const detail = "the driver does not answer nvmlDeviceGetCount_v2 any more";
@@ -138,7 +138,7 @@ function createEnumerated(
       loop.send();
       loop.use(gpus.flatMap((gpu) => [gpu.uuid, ...gpu.slices.map(({ uuid }) => uuid)]));
     }
-    emit({ type: "topology", atMs: clock.now(), gpus, changed });
+    emit({ type: "topology", atMs: clock.now(), gpus, refused, changed });
   };
 }
 

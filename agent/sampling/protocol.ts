@@ -7,7 +7,7 @@ import type { NvmlEvent } from "../nvml/events.ts";
 import type { GpuDetails } from "../nvml/links.ts";
 import type { ProcessList } from "../nvml/processes.ts";
 import type { ReadSets, Reason } from "../nvml/readings.ts";
-import type { Gpu } from "../nvml/topology.ts";
+import type { Gpu, RefusedGpu } from "../nvml/topology.ts";
 import type { MissingChange } from "./batch.ts";
 
 export interface Settings {
@@ -73,6 +73,7 @@ export type FromWorker =
       readonly type: "topology";
       readonly atMs: number;
       readonly gpus: readonly Gpu[];
+      readonly refused: readonly RefusedGpu[];
       readonly changed: boolean;
     }
   | { readonly type: "batch"; readonly batch: Batch }

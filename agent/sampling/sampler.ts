@@ -8,6 +8,7 @@ import type { Clock } from "@axonize/core/runtime/clock";
 import type { Log } from "@axonize/core/runtime/log";
 import type { DriverInfo } from "../nvml/driver.ts";
 import type { GpuDetails } from "../nvml/links.ts";
+import type { RefusedGpu } from "../nvml/topology.ts";
 import type { Reporter } from "../report.ts";
 import type { DeviceFeed, DevicesSeen, ProcessesSeen } from "./feed.ts";
 import { createLatest, type Latest } from "./latest.ts";
@@ -40,6 +41,8 @@ export interface SamplerState {
   /** What the last batch said of sampling itself. */
   readonly batch: Figures | undefined;
   readonly dropped: Readonly<Record<string, number>>;
+  /** GPUs that the driver counts and does not open. */
+  readonly refused: readonly RefusedGpu[];
 }
 
 export interface Sampler extends DeviceFeed, AsyncDisposable {
@@ -103,6 +106,7 @@ export function createSampler(deps: SamplerDeps, options: SamplerOptions): Sampl
       trouble,
       batch: view.figures(),
       dropped: view.dropped(),
+      refused: view.refused(),
     }),
     async [Symbol.asyncDispose]() {
       stopListening();

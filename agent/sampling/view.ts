@@ -7,13 +7,13 @@ import type { Log } from "@axonize/core/runtime/log";
 import type { DriverInfo } from "../nvml/driver.ts";
 import type { NvmlEvent } from "../nvml/events.ts";
 import { groups, localMetrics, type LocalMetric, type Metric } from "../nvml/readings.ts";
-import type { Gpu } from "../nvml/topology.ts";
+import type { Gpu, RefusedGpu } from "../nvml/topology.ts";
 import type { DeviceEvent, DeviceFacts, Reporter, Sample } from "../report.ts";
 import { readBatch } from "./batch.ts";
 import type { DevicesSeen } from "./feed.ts";
 import type { Latest } from "./latest.ts";
 import type { SamplingMetrics } from "./metrics.ts";
-import type { Batch } from "./protocol.ts";
+import type { Batch, FromWorker } from "./protocol.ts";
 import { createTransitions, type Transitions } from "./transitions.ts";
 
 interface Deps {
@@ -42,7 +42,8 @@ export interface View {
   dropped(): Readonly<Record<"batch_full" | "not_taken", number>>;
   lastXid(gpuUuid: string): number | undefined;
   opened(info: DriverInfo): void;
-  enumerated(message: { atMs: number; gpus: readonly Gpu[]; changed: boolean }): void;
+  enumerated(message: Extract<FromWorker, { type: "topology" }>): void;
+  refused(): readonly RefusedGpu[];
   took(batch: Batch): void;
   happened(event: NvmlEvent, atMs: number): void;
 }
@@ -58,6 +59,7 @@ export function createView(deps: Deps, to: Target): View {
   const transitions = createTransitions();
   let driver: DriverInfo | undefined;
   let gpus: readonly Gpu[] = [];
+  let refused: readonly RefusedGpu[] = [];
   let order: readonly Named[] = [];
   let figures: Figures | undefined;
   const xids = new Map<string, number>();
@@ -71,6 +73,7 @@ export function createView(deps: Deps, to: Target): View {
   };
   return {
     driver: () => driver,
+    refused: () => refused,
     figures: () => figures,
     dropped: () => ({ ...dropped }),
     lastXid: (gpuUuid) => xids.get(gpuUuid),
@@ -81,6 +84,10 @@ export function createView(deps: Deps, to: Target): View {
     enumerated(message) {
       tell(transitions.devices(message.gpus, message.atMs));
       gpus = message.gpus;
+      if (message.refused.length !== refused.length && message.refused.length > 0) {
+        log.warn({ event: "sampling.refused_gpus", gpus: message.refused });
+      }
+      refused = message.refused;
       const driverVersion = driver?.driverVersion ?? "";
       if (message.changed) {
         order = gpus.flatMap(namesOf);
