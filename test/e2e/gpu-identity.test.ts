@@ -40,7 +40,7 @@ const migNode: readonly string[] = Array.from({ length: 8 }, (_, gpu) => [
 ]).flat();
 
 async function until<T>(look: () => Promise<T | undefined>, what: string): Promise<T> {
-  const deadline = performance.now() + 60_000;
+  const deadline = performance.now() + 120_000;
   for (;;) {
     const found = await look();
     if (found !== undefined) return found;
