@@ -1,45 +1,33 @@
 /**
- * OTLP/JSON to protobuf bytes: a walk over the parsed tree that writes the fields OTLP's trace
- * messages have and leaves out the rest. It is lenient where senders are: ids in any case, integers
- * as numbers or strings, enums as numbers or names, snake_case beside lowerCamelCase.
+ * OTLP/JSON to protobuf bytes: one walk over the body's bytes that writes the fields OTLP's trace
+ * messages have and steps over the rest. No tree comes into being: time and memory follow the body's
+ * length, whatever is in it. `json-reader.ts` knows JSON, this file knows OTLP.
  *
- * What is no JSON, or has the wrong shape, is malformed; a bad id is not, it becomes a bad span.
+ * It is lenient where senders are: ids in any case, integers as numbers or strings, enums as numbers
+ * or names, snake_case beside lowerCamelCase. What is no JSON, or has the wrong shape, is malformed;
+ * a bad id is not, it becomes a bad span.
  */
-import { ByteWriter } from "./native.ts";
+import { JsonReader, WrongShape } from "./json-reader.ts";
 import { jsonNesting } from "./limits.ts";
+import { ByteWriter } from "./native.ts";
+import { lengthPrefixBytes } from "./text.ts";
 
 export type FromJson = { ok: true; bytes: Uint8Array } | { ok: false; reason: string };
 
-type Json = Record<string, unknown>;
-type Write = (out: ByteWriter, value: unknown, depth: number) => void;
-
-/** The body has a wrong shape; caught at the edge of this file. */
-class WrongShape extends Error {}
+/** Reads the value at the reader's position and writes it. */
+type Write = (out: ByteWriter, json: JsonReader, depth: number) => void;
 
 export function protobufFromJson(body: Uint8Array): FromJson {
   try {
-    const tree = parse(decoder.decode(body));
+    const json = new JsonReader(body);
     const out = new ByteWriter(Math.max(256, body.length >> 1));
-    request(out, tree, 0);
+    request(out, json, 0);
+    json.finish();
     return { ok: true, bytes: out.finish() };
   } catch (error) {
-    if (!(error instanceof WrongShape || error instanceof SyntaxError)) throw error;
+    if (!(error instanceof WrongShape)) throw error;
     return { ok: false, reason: `The body is no OTLP/JSON: ${error.message.slice(0, 200)}.` };
   }
-}
-
-const decoder = new TextDecoder();
-
-/** Integers that a double would round are kept as their text. */
-function parse(text: string): unknown {
-  if (!/[[:,\s]-?\d{16}/.test(text)) return JSON.parse(text);
-  return JSON.parse(
-    text,
-    function keep(this: unknown, _key: string, value: unknown, context?: { source?: string }) {
-      const exact = typeof value === "number" && !Number.isSafeInteger(value);
-      return exact && /^-?\d+$/.test(context?.source ?? "") ? context?.source : value;
-    },
-  );
 }
 
 interface JsonField {
@@ -51,75 +39,112 @@ interface JsonField {
 
 /** Writes the known fields of an object; deeper than any kept value, it writes nothing. */
 const message = (known: Readonly<Record<string, JsonField>>): Write => {
-  const fields = new Map(Object.entries(known));
-  return (out, value, depth) => {
-    const object = objectOf(value);
-    if (depth > jsonNesting) return;
-    for (const key of Object.keys(object)) {
-      const field = fields.get(key) ?? fields.get(camel(key));
-      const inner = object[key];
-      if (field === undefined || inner === null || inner === undefined) continue;
-      for (const each of field.many === true && Array.isArray(inner) ? inner : [inner]) {
-        if (each === null) continue;
-        out.varint(field.tag);
-        field.write(out, each, depth + 1);
-      }
+  const fields = Object.entries(known).map(([name, field]) => ({ name: Buffer.from(name), field }));
+  // Senders write fields in one order: the next one is looked for behind the last one.
+  const find = (json: JsonReader, from: number): number => {
+    for (let i = 0; i < fields.length; i += 1) {
+      const at = (from + i) % fields.length;
+      const name = fields[at]?.name;
+      if (name !== undefined && json.isKey(name)) return at;
+    }
+    if (!json.camelKey()) return -1;
+    return fields.findIndex(({ name }) => json.isKey(name));
+  };
+  return (out, json, depth) => {
+    json.open("{");
+    for (let first = true, at = -1; json.nextKey(first); first = false) {
+      const found = find(json, at + 1);
+      const field = fields[found]?.field;
+      if (found >= 0) at = found;
+      if (field === undefined || depth > jsonNesting || json.isAt("n")) json.skip();
+      else if (field.many === true && json.isAt("[")) each(out, json, field, depth);
+      else write(out, json, field, depth);
     }
   };
 };
 
+function each(out: ByteWriter, json: JsonReader, field: JsonField, depth: number): void {
+  json.open("[");
+  for (let first = true; json.nextElement(first); first = false) {
+    if (json.isAt("n")) json.skip();
+    else write(out, json, field, depth);
+  }
+}
+
+function write(out: ByteWriter, json: JsonReader, field: JsonField, depth: number): void {
+  out.varint(field.tag);
+  field.write(out, json, depth + 1);
+}
+
 const one = (tag: number, write: Write): JsonField => ({ tag, write });
 const many = (tag: number, write: Write): JsonField => ({ tag, write: nested(write), many: true });
 
-/** A submessage: its length before it, its bytes moved to make room. */
+/** A submessage: its length before it, for which its bytes move where one byte is too few. */
 function nested(write: Write): Write {
-  return (out, value, depth) => {
+  return (out, json, depth) => {
     const at = out.length;
-    write(out, value, depth);
-    const length = out.length - at;
+    out.byte(0);
+    write(out, json, depth);
+    const length = out.length - at - 1;
+    const more = lengthPrefixBytes(length) - 1;
+    if (more > 0) {
+      out.reserve(more);
+      out.bytes.copyWithin(at + 1 + more, at + 1, out.length);
+    }
+    out.length = at;
     out.varint(length);
-    const prefix = out.length - at - length;
-    const head = out.bytes.slice(at + length, out.length);
-    out.bytes.copyWithin(at + prefix, at, at + length);
-    out.bytes.set(head, at);
+    out.length += length;
   };
 }
 
-const text: Write = (out, value) => {
-  if (typeof value === "string") out.text(value);
-  else if (typeof value === "number" || typeof value === "boolean") out.text(String(value));
-  else throw new WrongShape("a string is expected");
+const text: Write = (out, json) => {
+  if (json.isAt('"')) {
+    json.string();
+    const { start, end } = json;
+    if (json.isEscaped) out.text(json.text());
+    else {
+      out.varint(end - start);
+      out.append(json.bytes.subarray(start, end));
+    }
+    return;
+  }
+  const value = json.scalar();
+  if (typeof value !== "number" && typeof value !== "boolean") {
+    throw new WrongShape("a string is expected");
+  }
+  out.text(String(value));
 };
-const id: Write = (out, value) => {
-  if (typeof value !== "string") throw new WrongShape("an id is a string");
+const id: Write = (out, json) => {
+  const value = stringAt(json, "an id is a string");
   const isHex = value.length % 2 === 0 && /^[0-9a-f]*$/i.test(value);
   // What is no hex cannot be an id of the right length: one byte says so.
   const bytes = isHex ? Buffer.from(value, "hex") : Uint8Array.of(0);
   out.varint(bytes.length);
   out.append(bytes);
 };
-const bytesField: Write = (out, value) => {
-  if (typeof value !== "string") throw new WrongShape("bytes are base64 in a string");
-  const bytes = Buffer.from(value, "base64");
+const bytesField: Write = (out, json) => {
+  const bytes = Buffer.from(stringAt(json, "bytes are base64 in a string"), "base64");
   out.varint(bytes.length);
   out.append(bytes);
 };
-const fixed64: Write = (out, value) => {
-  const [lo, hi] = words(value);
+const fixed64: Write = (out, json) => {
+  const value = BigInt.asUintN(64, integer(json));
   out.reserve(8);
-  out.view.setUint32(out.length, lo, true);
-  out.view.setUint32(out.length + 4, hi, true);
+  out.view.setBigUint64(out.length, value, true);
   out.length += 8;
 };
-const varint64: Write = (out, value) => {
-  let rest = BigInt.asUintN(64, integer(value));
+const varint64: Write = (out, json) => {
+  let rest = BigInt.asUintN(64, integer(json));
   for (; rest >= 0x80n; rest >>= 7n) out.byte(Number(rest & 0x7fn) | 0x80);
   out.byte(Number(rest));
 };
-const uint32: Write = (out, value) => out.varint(Number(BigInt.asUintN(32, integer(value))));
-const bool: Write = (out, value) =>
+const uint32: Write = (out, json) => out.varint(Number(BigInt.asUintN(32, integer(json))));
+const bool: Write = (out, json) => {
+  const value = json.scalar();
   out.byte(value === true || value === "true" || value === 1 ? 1 : 0);
-const double: Write = (out, value) => {
+};
+const double: Write = (out, json) => {
+  const value = json.scalar();
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
   if (typeof number !== "number") throw new WrongShape("a number is expected");
   out.reserve(8);
@@ -128,14 +153,19 @@ const double: Write = (out, value) => {
 };
 const named =
   (names: readonly string[]): Write =>
-  (out, value) => {
+  (out, json) => {
+    const before = json.pos;
+    const value = json.scalar();
     const index = typeof value === "string" ? names.indexOf(value) : -1;
     if (index >= 0) out.varint(index);
     else if (typeof value === "string" && !/^\d+$/.test(value)) out.varint(0);
-    else uint32(out, value, 0);
+    else {
+      json.pos = before;
+      uint32(out, json, 0);
+    }
   };
 
-const anyValue: Write = (out, value, depth) => writeAnyValue(out, value, depth);
+const anyValue: Write = (out, json, depth) => writeAnyValue(out, json, depth);
 const keyValue = message({ key: one(0x0a, text), value: one(0x12, nested(anyValue)) });
 const writeAnyValue = message({
   stringValue: one(0x0a, text),
@@ -207,27 +237,17 @@ const request = message({
   ),
 });
 
-function objectOf(value: unknown): Json {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new WrongShape("an object is expected");
-  }
-  // An object from JSON.parse has string keys and unknown values.
-  return value as Json;
+function stringAt(json: JsonReader, expected: string): string {
+  if (!json.isAt('"')) throw new WrongShape(expected);
+  json.string();
+  return json.text();
 }
 
-function camel(key: string): string {
-  return key.includes("_")
-    ? key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
-    : key;
-}
-
-function integer(value: unknown): bigint {
-  if (typeof value === "number" && Number.isFinite(value)) return BigInt(Math.trunc(value));
-  if (typeof value === "string" && /^\s*-?\d{1,20}\s*$/.test(value)) return BigInt(value.trim());
-  throw new WrongShape("an integer is expected");
-}
-
-function words(value: unknown): [number, number] {
-  const whole = BigInt.asUintN(64, integer(value));
-  return [Number(whole & 0xffffffffn), Number(whole >> 32n)];
+/** An integer in full, from a number or a string; a double would round what is beyond 2^53. */
+function integer(json: JsonReader): bigint {
+  const value = json.token();
+  if (/^\s*-?\d{1,20}\s*$/.test(value)) return BigInt(value.trim());
+  const number = json.isString ? NaN : Number(value);
+  if (!Number.isFinite(number)) throw new WrongShape("an integer is expected");
+  return BigInt(Math.trunc(number));
 }

@@ -28,6 +28,8 @@ export const messageBytes = 16 * KiB;
 export const nesting = 16;
 /** Nesting of a JSON body: nesting × (kvlist, values, value) + the 8 levels around it. */
 export const jsonNesting = 3 * nesting + 16;
+/** Nesting of what is stepped over in a JSON body: 64 k × 8 B = 512 KB while it is. */
+export const jsonDepth = 65_536;
 /** Bytes of one resource's attributes as JSON. */
 export const resourceBytes = 256 * KiB;
 

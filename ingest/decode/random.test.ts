@@ -50,6 +50,53 @@ test("JSON and protobuf of the same message give the same rows", (t) => {
   }
 });
 
+test("mutated JSON never throws, and what is no JSON is refused", (t) => {
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  t.diagnostic(`seed ${seed}`);
+  const random = generator(seed);
+  const decoder = createTraceDecoder({ seed: 5 });
+  const marks = [
+    '"',
+    "\\",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "0",
+    "-",
+    ".",
+    "e",
+    "n",
+    " ",
+    "\u0001",
+    "é",
+  ];
+  let refused = 0;
+  for (let round = 0; round < 1_500; round += 1) {
+    const sound = JSON.stringify(randomRequest(random), undefined, round % 3);
+    const at = Math.floor(random() * sound.length);
+    const mark = marks[Math.floor(random() * marks.length)] ?? "";
+    const text = sound.slice(0, at) + mark + sound.slice(at + Math.floor(random() * 3));
+    const { ok } = decoder.decodeJson(Buffer.from(text), context);
+    decoder.take();
+    if (isJson(text)) continue;
+    refused += 1;
+    assert.equal(ok, false, text);
+  }
+  assert.ok(refused > 50, `only ${refused} were refused`);
+});
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false; // the engine's own parser says so
+  }
+}
+
 test("mutated and truncated messages never throw, and a refused one leaves no trace", (t) => {
   const seed = Math.floor(Math.random() * 2 ** 31);
   t.diagnostic(`seed ${seed}`);

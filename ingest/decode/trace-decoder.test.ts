@@ -83,6 +83,34 @@ test("what is no JSON or has the wrong shape is malformed, and deep nesting is n
   assert.notEqual(Number(spans[0]?.["marks"]) & marks.truncated, 0);
 });
 
+test("JSON is read as JSON is written: escapes, white space, unknown members of any shape", () => {
+  const sent = span({ name: 'a "b" \\ \n \u{1f40e} é', attributes: keyValues({ k: "\t/\u0001" }) });
+  const plain = JSON.stringify(requestOf([sent]));
+  const odd = JSON.stringify(requestOf([sent]), undefined, "\t \r\n")
+    .replace('"name"', '"unknown": [{"a":[[],{},"]\\"}",-1.5e+3,null,true]}], "na\\u006de"')
+    .replace("é", "\\u00e9")
+    .replace("\u{1f40e}", "\\ud83d\\udc0e")
+    .replace("startTimeUnixNano", "start_time_unix_nano");
+  assert.notEqual(odd, plain);
+  const rows = (text: string): unknown => {
+    const { result, tables } = decodeBytes(Buffer.from(text), { json: true });
+    assert.ok(result.ok);
+    return tables;
+  };
+  assert.deepEqual(rows(`\ufeff ${odd} `), rows(plain));
+});
+
+test("what has no spans costs next to nothing, however much of it there is", () => {
+  const groups = 500_000;
+  const body = Buffer.alloc(groups * 4, Uint8Array.of(0x0a, 0x02, 0x12, 0x00));
+  const json = Buffer.from(`{"resourceSpans":[${"{},".repeat(groups)}{}]}`);
+  const began = process.cpuUsage();
+  assert.ok(decodeBytes(body).result.ok);
+  assert.ok(decodeBytes(json, { json: true }).result.ok);
+  const { user } = process.cpuUsage(began);
+  assert.ok(user < 3e6, `${user} µs of processor time`);
+});
+
 test("a refused request leaves the columns as they were, dictionaries included", () => {
   const decoder = createTraceDecoder({ seed: 6 });
   const first = encode(requestOf([span({ attributes: keyValues({ a: 1 }) })]));

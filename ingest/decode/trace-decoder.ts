@@ -88,6 +88,8 @@ class Request {
   private readonly writer: SpanWriter;
   private readonly scope: Scope = { name: 0, version: 0, engine: "" };
   private counts: Map<RejectReason, number> | undefined;
+  private resource: Resource | undefined;
+  private isScopeRead = false;
   private headStart = 0;
   private headEnd = 0;
 
@@ -112,31 +114,24 @@ class Request {
   }
 
   private resourceSpans(start: number, end: number, context: RequestContext): void {
+    this.resource = undefined;
     this.head(start, end);
-    const resource = this.resources.of(
-      this.headStart,
-      this.headEnd,
-      context.tenantNum,
-      context.capture,
-    );
-    this.each(start, end, second, (scopeStart, scopeEnd) =>
-      this.scopeSpans(scopeStart, scopeEnd, resource, context),
-    );
+    const { headStart, headEnd } = this;
+    this.each(start, end, second, (scopeStart, scopeEnd) => {
+      this.isScopeRead = false;
+      this.each(scopeStart, scopeEnd, second, (spanStart, spanEnd) => {
+        // What has no spans is not worth a look: a body may hold a million of it.
+        this.resource ??= this.resources.of(headStart, headEnd, context.tenantNum, context.capture);
+        if (!this.isScopeRead) this.readScope(scopeStart, scopeEnd);
+        this.span(spanStart, spanEnd, this.resource, context);
+      });
+    });
   }
 
-  private scopeSpans(
-    start: number,
-    end: number,
-    resource: Resource,
-    context: RequestContext,
-  ): void {
-    this.head(start, end);
-    this.readScope(this.headStart, this.headEnd);
-    this.each(start, end, second, (spanStart, spanEnd) => {
-      const reason = this.writer.write(spanStart, spanEnd, resource, this.scope, context);
-      if (reason === undefined) this.accepted += 1;
-      else this.reject(reason);
-    });
+  private span(start: number, end: number, resource: Resource, context: RequestContext): void {
+    const reason = this.writer.write(start, end, resource, this.scope, context);
+    if (reason === undefined) this.accepted += 1;
+    else this.reject(reason);
   }
 
   /**
@@ -161,12 +156,14 @@ class Request {
   /** InstrumentationScope: name = 1, version = 2. */
   private readScope(start: number, end: number): void {
     const { wire, scope, strings } = this;
+    this.head(start, end);
+    this.isScopeRead = true;
     scope.name = 0;
     scope.version = 0;
-    wire.pos = start;
-    while (wire.pos < end) {
-      const tag = wire.tag(end);
-      wire.skip(tag, end);
+    wire.pos = this.headStart;
+    while (wire.pos < this.headEnd) {
+      const tag = wire.tag(this.headEnd);
+      wire.skip(tag, this.headEnd);
       if (tag === first) scope.name = label(strings, wire, wire.start, wire.end);
       else if (tag === second) scope.version = label(strings, wire, wire.start, wire.end);
     }

@@ -95,7 +95,7 @@ export function createDoor(deps: {
       if (sender.kind === "refused") return sender;
       const closed = deps.pipeline.closed(sender, visit.signal);
       if (closed !== undefined) return closed;
-      if (visit.length !== undefined && visit.length > limits.bodyBytes) return tooLarge();
+      if ((visit.length ?? 0) > mostBytes(visit)) return tooLarge(mostBytes(visit));
       const bytes = Math.min(visit.length ?? limits.bodyGuessBytes, limits.bodyStartBytes);
       const share = shareOf(sender);
       if (share.bytes + bytes > deps.shareBytes) return overShare();
@@ -141,7 +141,7 @@ function createTicket(
   };
   const take = (bytes: number): Refused | undefined => {
     read += bytes;
-    if (read > limits.bodyBytes) return tooLarge();
+    if (read > mostBytes(visit)) return tooLarge(mostBytes(visit));
     return read <= taken ? undefined : grow(read - taken);
   };
   return {
@@ -154,6 +154,7 @@ function createTicket(
           ? await options.inflate(sent)
           : { kind: "inflated" as const, body: sent };
         if (inflated.kind === "refused") return inflated;
+        if (inflated.body.length > mostBytes(visit)) return tooLarge(mostBytes(visit));
         const overfull = gzip ? grow(inflated.body.length) : undefined;
         if (overfull !== undefined) return overfull;
         // Decoding is synchronous: afterwards the builders hold the request, not the body.
@@ -172,6 +173,9 @@ function createTicket(
     },
   };
 }
+
+const mostBytes = ({ encoding }: Visit): number =>
+  encoding === "json" ? limits.jsonBodyBytes : limits.bodyBytes;
 
 const full = (): Refused =>
   refused(

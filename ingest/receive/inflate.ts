@@ -64,8 +64,12 @@ const isTooLarge = (error: unknown): boolean =>
 const notGzip = (): Refused =>
   refused("malformed", "The body is not valid gzip, though its header says so.");
 
-export const tooLarge = (): Refused =>
-  refused(
+export const tooLarge = (mostBytes: number = limits.bodyBytes): Refused => {
+  const isJson = mostBytes < limits.bodyBytes;
+  const what = isJson ? "A request in JSON" : "A request";
+  const advice = isJson ? "smaller batches, or protobuf" : "smaller batches";
+  return refused(
     "too-large",
-    `A request may have ${limits.bodyBytes / 1024 / 1024} MiB, after decompression too; send smaller batches.`,
+    `${what} may have ${mostBytes / 1024 / 1024} MiB, after decompression too; send ${advice}.`,
   );
+};

@@ -97,6 +97,20 @@ test("a body over the limit gets 413 and RESOURCE_EXHAUSTED without a retry hint
   assert.equal(plain.status, 413);
 });
 
+test("JSON has a lower limit, which the answer names, before and after decompression", async () => {
+  const spaces = Buffer.alloc(9 * 1024 * 1024, " ");
+  const json = { "content-type": "application/json" };
+  const plain = await running.post("/v1/traces", spaces, json);
+  const zipped = await running.post("/v1/traces", gzipSync(spaces), {
+    ...json,
+    "content-encoding": "gzip",
+  });
+  for (const answer of [plain, zipped]) {
+    assert.equal(answer.status, 413);
+    assert.match(await answer.text(), /JSON may have 8 MiB.*protobuf/);
+  }
+});
+
 test("gRPC refusals have the specification's codes", async () => {
   const body = traceRequest(someSpans(1));
   const cut = await grpc.export(traces, body.subarray(0, body.length - 1));
