@@ -30,6 +30,7 @@ const code = await runCommand(
     "--test-concurrency=1",
     "test/engine/vllm.test.ts",
     "test/engine/examples.test.ts",
+    "test/engine/sdk-python.test.ts",
   ],
   { env: { AXONIZE_TEST_COUNTS: countsFile, AXONIZE_TEST_VLLM_PYTHON: python } },
 );

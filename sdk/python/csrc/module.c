@@ -84,6 +84,40 @@ static PyObject *llm_span(PyObject *Py_UNUSED(module), PyObject *const *args, Py
   return connected() ? ax_span_create(args, count, keywords, 1) : NULL;
 }
 
+/* A ring in a file in place of the private one; before enable(). OSError where that cannot be had. */
+static PyObject *share(PyObject *Py_UNUSED(module), PyObject *args) {
+  unsigned long long bytes;
+  const char *path, *owner;
+  Py_ssize_t owner_size;
+  if (!PyArg_ParseTuple(args, "sKy#", &path, &bytes, &owner, &owner_size)) return NULL;
+  if (ax.draining || (ax.ring.data && ax_ring_pending(&ax.ring))) {
+    PyErr_SetString(PyExc_OSError, "the ring is in use");
+    return NULL;
+  }
+  if (owner_size > (Py_ssize_t)AX_RING_OWNER_MAX) owner_size = AX_RING_OWNER_MAX + 1;
+  ax_ring made = {0};
+  if (!ax_ring_open_file(&made, path, bytes, owner, (uint32_t)owner_size)) {
+    return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+  }
+  made.produced = atomic_load(&made.consumed);
+  if (ax.ring.data) ax_ring_close(&ax.ring);
+  ax.ring = made;
+  Py_RETURN_NONE;
+}
+
+/* Back to private memory. What the file still holds stays in it. */
+static PyObject *leave_file(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
+  if (!ax.ring.file || ax.draining) Py_RETURN_FALSE;
+  ax.enabled = 0;
+  ax_ring_close(&ax.ring);
+  Py_RETURN_TRUE;
+}
+
+static PyObject *commit(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
+  if (ax.ring.data && !ax.draining) ax_ring_commit(&ax.ring);
+  Py_RETURN_NONE;
+}
+
 static PyObject *enable(PyObject *Py_UNUSED(module), PyObject *args) {
   unsigned long long bytes, wake_at;
   PyObject *wake;
@@ -160,6 +194,11 @@ static PyObject *stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 /* In a forked child: an empty ring (the parent sends what was in it), other ids, no exporter yet. */
 static PyObject *after_fork(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
   ax_seed();
+  /* A ring in a file belongs to the parent: the child takes its hands off. */
+  if (ax.ring.file) {
+    ax.enabled = 0;
+    ax_ring_close(&ax.ring);
+  }
   if (ax.ring.data) ax_ring_reset(&ax.ring);
   ax.draining = 0;
   ax.truncated = 0;
@@ -175,6 +214,9 @@ static PyMethodDef functions[] = {
     {"llm_span", AX_METHOD(llm_span), AX_FAST,
      "llm_span(name, *, model=None, parent=None, kind=1, **attributes)\n\nA span of one model call."},
     {"enable", enable, METH_VARARGS, "enable(bytes_max, wake_at, wake)"},
+    {"share", share, METH_VARARGS, "share(path, bytes_max, owner): the ring lives in a new file."},
+    {"unshare", leave_file, METH_NOARGS, "Leaves the file; whether there was one."},
+    {"commit", commit, METH_NOARGS, "What was drained needs to be kept no longer."},
     {"disable", disable, METH_NOARGS, "Stops queueing; what is queued can still be drained."},
     {"drain", drain, METH_VARARGS, "drain(spans_max, bytes_max) -> (bytes, count, marks)"},
     {"watch_gpus", watch_gpus, METH_O,

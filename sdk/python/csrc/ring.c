@@ -1,48 +1,126 @@
 /* See ring.h. */
+#define _DEFAULT_SOURCE /* flock, O_NOFOLLOW, posix_fallocate beside C11 */
 #include "ring.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "wire.h"
 
 _Static_assert(sizeof(ax_record) == 96, "the header has no holes that would be copied uninitialised");
 
-int ax_ring_open(ax_ring *ring, uint64_t capacity) {
+_Static_assert(sizeof(ax_ring_file) == 64, "readers in other languages know these offsets");
+
+static uint64_t rounded(uint64_t capacity) {
   uint64_t size = AX_RING_MIN;
   while (size < capacity && size < AX_RING_MAX) size *= 2;
+  return size;
+}
+
+int ax_ring_open(ax_ring *ring, uint64_t capacity) {
+  uint64_t size = rounded(capacity);
   /* Untouched pages cost nothing: the kernel hands them out when they are written. */
   uint8_t *data = malloc(size);
   if (!data) return 0;
   ring->data = data;
   ring->capacity = size;
+  ring->file = NULL;
   ax_ring_reset(ring);
   return 1;
 }
 
+/* Every block is reserved before it is mapped: writing into a hole of a full disk would kill us. */
+static ax_ring_file *map_file(int fd, uint64_t size) {
+#ifdef __linux__
+  int failed = flock(fd, LOCK_EX | LOCK_NB) ? errno : posix_fallocate(fd, 0, (off_t)size);
+#else
+  int failed = fd < 0 || !size ? EINVAL : ENOTSUP; /* no call that reserves blocks for certain */
+#endif
+  if (failed) {
+    errno = failed;
+    return NULL;
+  }
+  void *mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+int ax_ring_open_file(ax_ring *ring, const char *path, uint64_t capacity, const void *owner,
+                      uint32_t owner_size) {
+  uint64_t size = rounded(capacity);
+  if (owner_size > AX_RING_OWNER_MAX) {
+    errno = E2BIG;
+    return 0;
+  }
+  int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return 0;
+  ax_ring_file *file = map_file(fd, AX_RING_HEADER + size);
+  if (!file) {
+    int why = errno;
+    unlink(path);
+    close(fd);
+    errno = why;
+    return 0;
+  }
+  ring->data = (uint8_t *)file + AX_RING_HEADER;
+  ring->capacity = size;
+  ring->file = file;
+  ring->fd = fd;
+  ax_ring_reset(ring);
+  file->version = 1;
+  file->header_size = AX_RING_HEADER;
+  file->capacity = size;
+  file->pid = (int64_t)getpid();
+  file->owner_size = owner_size;
+  ax_put_bytes((uint8_t *)(file + 1), owner, owner_size);
+  /* Last: a file without it is not read. */
+  atomic_thread_fence(memory_order_release);
+  memcpy(file->magic, "AXRING1", 8);
+  return 1;
+}
+
 void ax_ring_close(ax_ring *ring) {
-  free(ring->data);
+  if (ring->file) {
+    munmap(ring->file, AX_RING_HEADER + ring->capacity);
+    close(ring->fd);
+  } else {
+    free(ring->data);
+  }
   ring->data = NULL;
+  ring->file = NULL;
   ring->capacity = 0;
+}
+
+void ax_ring_commit(ax_ring *ring) {
+  uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+  if (ring->file) atomic_store_explicit(&ring->file->tail, tail, memory_order_release);
+  atomic_store_explicit(&ring->freed, tail, memory_order_release);
 }
 
 void ax_ring_reset(ax_ring *ring) {
   atomic_store(&ring->head, 0);
   atomic_store(&ring->tail, 0);
+  atomic_store(&ring->freed, 0);
   atomic_store(&ring->consumed, 0);
   ring->produced = ring->dropped = 0;
 }
 
 int ax_ring_put(ax_ring *ring, ax_record *record, const void *name, const void *state,
                 const void *message, const void *arena) {
+  if (!ring->data) return 0; /* between a fork and the child's own ring */
   uint64_t size = sizeof *record + (uint64_t)record->name_size + record->state_size +
                   record->message_size + record->arena_size;
   size = (size + 15) & ~(uint64_t)15;
   uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-  uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+  uint64_t tail = atomic_load_explicit(&ring->freed, memory_order_acquire);
   uint64_t at = head & (ring->capacity - 1), rest = ring->capacity - at;
   uint64_t skip = size > rest ? rest : 0;
   if (size > AX_RECORD_MAX || head - tail + skip + size > ring->capacity) {
     ring->dropped++;
+    if (ring->file) atomic_store_explicit(&ring->file->dropped, ring->dropped, memory_order_relaxed);
     return 0;
   }
   if (skip) {
@@ -59,6 +137,7 @@ int ax_ring_put(ax_ring *ring, ax_record *record, const void *name, const void *
   ax_put_bytes(out, arena, record->arena_size);
   ring->produced++;
   atomic_store_explicit(&ring->head, head + skip + size, memory_order_release);
+  if (ring->file) atomic_store_explicit(&ring->file->head, head + skip + size, memory_order_release);
   return 1;
 }
 
@@ -141,6 +220,7 @@ size_t ax_ring_drain(ax_ring *ring, uint8_t *out, size_t capacity, uint64_t span
     tail += lead[0];
   }
   atomic_store_explicit(&ring->tail, tail, memory_order_release);
+  if (!ring->file) atomic_store_explicit(&ring->freed, tail, memory_order_release);
   atomic_fetch_add_explicit(&ring->consumed, *count, memory_order_relaxed);
   return (size_t)(at - out);
 }

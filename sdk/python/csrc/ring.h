@@ -24,13 +24,32 @@ typedef struct {
   uint8_t reserved[4];
 } ax_record;
 
+/*
+ * Head of a ring in a shared file; docs/span-ring.md is its description for readers. What lies between
+ * tail and head was published whole: a process that is killed at any moment leaves it readable.
+ */
+typedef struct {
+  char magic[8];
+  uint32_t version, header_size;
+  uint64_t capacity;
+  _Atomic uint64_t head, tail, dropped;
+  int64_t pid;
+  uint32_t owner_size, reserved; /* bytes after this struct: who forwards what, see _ring.py */
+} ax_ring_file;
+
 typedef struct {
   uint8_t *data;
   uint64_t capacity; /* a power of two */
   _Atomic uint64_t head, tail;
+  _Atomic uint64_t freed;    /* what may be overwritten: tail, or in a file what was committed */
   _Atomic uint64_t consumed; /* records */
   uint64_t produced, dropped;
+  ax_ring_file *file; /* NULL where the ring is private memory */
+  int fd;
 } ax_ring;
+
+#define AX_RING_HEADER (16 * 1024)
+#define AX_RING_OWNER_MAX (AX_RING_HEADER - sizeof(ax_ring_file))
 
 /* Where an encoded span that names devices lies in what a drain wrote: the exporter adds readings. */
 typedef struct {
@@ -45,7 +64,13 @@ typedef struct {
 #define AX_RING_MAX (1024 * 1024 * 1024)
 
 int ax_ring_open(ax_ring *ring, uint64_t capacity);
+/* In a new file of mode 0600, locked while its process lives. 0 = errno says why; nothing is left. */
+int ax_ring_open_file(ax_ring *ring, const char *path, uint64_t capacity, const void *owner,
+                      uint32_t owner_size);
+/* The file, if there is one, stays where it is. */
 void ax_ring_close(ax_ring *ring);
+/* What was drained has arrived, or was given up: its place in the file may be used again. */
+void ax_ring_commit(ax_ring *ring);
 void ax_ring_reset(ax_ring *ring);
 
 /* Copies a record in; its size fields say how long the four parts are. 0 = full, dropped. */

@@ -182,6 +182,21 @@ print(axonize.stats()["recorded"])
     assert len({span.span_id for span in grpc_server.spans()}) == len(got)
 
 
+@pytest.mark.parametrize("scheme", ["", "http://"])
+def test_the_exporters_thread_imports_nothing(grpc_server, http_server, scheme, tmp_path):
+    """A module that it imports while another thread forks stays locked in the child for ever."""
+    tmp_path.joinpath("key").write_text("axk_key")
+    python(PRELUDE + """
+axonize.init(endpoint, flush_interval_ms=3_600_000)
+before = set(sys.modules)
+with axonize.llm_span("s", model="m") as s:
+    s.record_token()
+assert axonize.flush()
+assert set(sys.modules) == before, set(sys.modules) - before
+""", (http_server if scheme else grpc_server).address,
+        env={"AXONIZE_API_KEY_FILE": str(tmp_path / "key"), "AXONIZE_SPAN_RING": str(tmp_path / "ring")})  # fmt: skip
+
+
 MULTIPROCESSING = """
 import os, sys, multiprocessing
 import axonize

@@ -14,10 +14,12 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 const here = join(import.meta.dirname, "..");
 const cache = join(here, "../../.cache/python");
@@ -104,13 +106,39 @@ async function createVenv(python: Python, list: string): Promise<string> {
   const venv = join(cache, `${python.version}-${sum.slice(0, 12)}`);
   const ready = join(venv, "ready");
   if (existsSync(ready)) return venv;
-  const made = await run(python.path, ["-m", "venv", "--clear", venv], {});
-  assert.equal(made.code, 0, made.output);
-  const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-  const filled = await run(join(venv, "bin/python"), [...pip, "-r", requirements], {});
-  assert.equal(filled.code, 0, filled.output);
-  writeFileSync(ready, "");
+  await alone(`${venv}.lock`, async () => {
+    if (existsSync(ready)) return;
+    const made = await run(python.path, ["-m", "venv", "--clear", venv], {});
+    assert.equal(made.code, 0, made.output);
+    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    const filled = await run(join(venv, "bin/python"), [...pip, "-r", requirements], {});
+    assert.equal(filled.code, 0, filled.output);
+    writeFileSync(ready, "");
+  });
   return venv;
+}
+
+/** One at a time over all test processes; a lock that a killed run left behind is taken after 5 min. */
+async function alone(lock: string, work: () => Promise<void>): Promise<void> {
+  mkdirSync(cache, { recursive: true });
+  while (!taken(lock)) await sleep(250);
+  try {
+    await work();
+  } finally {
+    rmSync(lock, { recursive: true, force: true });
+  }
+}
+
+function taken(lock: string): boolean {
+  try {
+    mkdirSync(lock);
+    return true;
+  } catch {
+    // Somebody has it; how long is the folder's age.
+    const since = statSync(lock, { throwIfNoEntry: false })?.mtimeMs;
+    if (since !== undefined && Date.now() - since > 300_000) rmSync(lock, { recursive: true });
+    return false;
+  }
 }
 
 /** Builds from a copy of the sources, so that builds at the same time do not meet. */
@@ -167,7 +195,7 @@ async function run(
         cwd: here,
         env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1", ...env },
         maxBuffer: 64 * 1024 * 1024,
-        timeout: 240_000,
+        timeout: 290_000,
       },
       (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1;

@@ -78,6 +78,7 @@ def init(
     compression: str | None = None,
     timeout_ms: int | None = None,
     handle_signals: bool = True,
+    span_ring: str | None = None,
 ) -> None:
     """Starts recording. Every argument that is left out comes from its AXONIZE_* variable.
 
@@ -90,6 +91,7 @@ def init(
     api_key: sent as `authorization: Bearer …`.
     headers, resource_attributes: added to every request. compression: "gzip" or none.
     timeout_ms: of one request (10000). handle_signals: flush on SIGTERM where it is at its default.
+    span_ring: a folder for the ring of finished spans, which then survive a kill of this process.
     """
     given = {
         "endpoint": endpoint,
@@ -103,6 +105,7 @@ def init(
         "resource_attributes": resource_attributes,
         "compression": compression,
         "timeout_ms": timeout_ms,
+        "span_ring": span_ring,
     }
     try:
         _runtime.init(given, handle_signals)

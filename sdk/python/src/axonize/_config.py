@@ -47,6 +47,7 @@ class Config(NamedTuple):
     disabled: bool = False
     gpu_profiling: bool = False
     nvml_library: str | None = None
+    span_ring: str | None = None
 
 
 def resolve(given: Mapping[str, Any], env: Mapping[str, str] | None = None) -> Config:
@@ -85,6 +86,7 @@ def resolve(given: Mapping[str, Any], env: Mapping[str, str] | None = None) -> C
         disabled=_flag(env, "AXONIZE_DISABLED") or _flag(env, "OTEL_SDK_DISABLED"),
         gpu_profiling=bool(given.get("gpu_profiling")) or _flag(env, "AXONIZE_GPU_PROFILING"),
         nvml_library=env.get("AXONIZE_NVML_LIBRARY") or None,
+        span_ring=_text(given.get("span_ring"), env, ("AXONIZE_SPAN_RING",)) or None,
     )  # fmt: skip
 
 

@@ -74,8 +74,48 @@ class Exporter:
         self._key_read = -KEY_REREAD_S
         self.lost = 0
         """Spans that the server refused or that were given up."""
-        self.sent = 0
+        self.sent = self.recovered = 0
+        self._ring: str | None = None
+        self._recover_from = config.span_ring
         self.on_start: Callable[[], None] | None = None
+
+    def open_ring(self) -> None:
+        """Moves the ring into a file where that is configured; before the first span."""
+        if self._config.span_ring is None:
+            return
+        try:
+            from . import _ring
+        except ImportError:
+            warn_once("span-ring", "no span ring: this platform has no file locks")
+            return
+        self._known.update(resource_attributes(self._config.resource))
+        self._ring = _ring.open_ring(self._core, self._config, self._headers(), self._known)
+        self._dropped_before = self._core.stats()["dropped"]
+
+    def remove_ring(self) -> None:
+        """All has arrived: nothing is left for others to find."""
+        if self._ring is not None:
+            from . import _ring
+
+            _ring.remove(self._ring)
+            self._ring = None
+
+    def _recover(self) -> None:
+        """Sends what killed processes left, once: the server has just taken a batch of ours."""
+        folder, self._recover_from = self._recover_from, None
+        if folder is None:
+            return
+        from . import _ring
+
+        def send(owner: Any, spans: bytes, count: int) -> bool:
+            body = encode_request(owner.resource, spans, 0)
+            deadline = monotonic() + self._config.timeout_s
+            outcome = self._client.send(body, lambda: owner.headers, deadline)
+            self.recovered += count if outcome.ok else 0
+            # A batch that the server will never take must not keep the file for ever.
+            return outcome.ok or not outcome.retry
+
+        _ring.recover(folder, self._ring, send)
 
     def wake(self) -> None:
         """Called by the core in the user's thread: for the first span and whenever a batch is full."""
@@ -136,6 +176,11 @@ class Exporter:
         # A thread that still hangs in a socket must not take spans of the next session, and what is
         # left must not go to the next session's server: it may belong to somebody else.
         self._closed = True
+        if self._ring is not None and self._core.unshare():
+            # What is left stays in the file for whoever comes next.
+            if done:
+                self.remove_ring()
+            return done
         self._give_up()
         while (count := self._core.drain(8192, REQUEST_BYTES_MAX)[1]) > 0:
             self.lost += count
@@ -194,6 +239,8 @@ class Exporter:
                 if self._batch is None:
                     if self.sent:
                         self._report_losses(deadline)
+                        if self._recover_from is not None and not flushing:
+                            self._recover()
                     return True
             if not flushing and monotonic() < self._not_before:
                 return False
@@ -223,7 +270,7 @@ class Exporter:
         known = self._known
         if not known:
             known.update(resource_attributes(self._config.resource))
-        elif "axonize.gpu.uuids" in known:
+        elif self._resource and "axonize.gpu.uuids" in known:
             return
         uuids = _cuda.device_uuids()
         if uuids:
@@ -253,6 +300,7 @@ class Exporter:
             self.lost += outcome.rejected
             self.sent += batch[1] - min(outcome.rejected, batch[1])
             self._batch = None
+            self._core.commit()
             self._failures, self._not_before = 0, 0.0
             return
         now = monotonic()
@@ -276,6 +324,7 @@ class Exporter:
         if self._batch is not None:
             self.lost += self._batch[1]
             self._batch = None
+            self._core.commit()
 
     def _headers(self) -> tuple[tuple[str, str], ...]:
         key_file = self._config.key_file
@@ -284,8 +333,9 @@ class Exporter:
         if monotonic() - self._key_read >= KEY_REREAD_S:
             self._key_read = monotonic()
             try:
-                with open(key_file, encoding="ascii") as opened:
-                    self._key = opened.read(4096).strip()
+                # As bytes, for the reason in _resource.py.
+                with open(key_file, "rb") as opened:
+                    self._key = opened.read(4096).decode("ascii").strip()
             except (OSError, ValueError) as error:
                 warn_once("key-file", f"cannot read AXONIZE_API_KEY_FILE: {error}")
         if not self._key or not self._key.isprintable():

@@ -323,6 +323,20 @@ def enable(bytes_max: int, wake_at: int, wake: Callable[[], None]) -> None:
     _queue.need_start = _queue.enabled = True
 
 
+def share(path: str, bytes_max: int, owner: bytes) -> None:
+    """Only the C core can keep its ring in a file."""
+    raise OSError("it needs the C core")
+
+
+def unshare() -> bool:
+    """Leaves the file; whether there was one."""
+    return False
+
+
+def commit() -> None:
+    """What was drained needs to be kept no longer: nothing is kept here."""
+
+
 def disable() -> None:
     """Stops queueing; what is queued can still be drained."""
     _queue.enabled = False

@@ -44,8 +44,10 @@ def _container_id() -> str:
     """64 hex digits from the cgroup's path, or from the mounts where the namespace hides the path."""
     for path in ("/proc/self/cgroup", "/proc/self/mountinfo"):
         try:
-            with open(path, encoding="ascii", errors="replace") as opened:
-                text = opened.read(1 << 20)
+            # As bytes: a text file would import a codec here, in the exporter's thread, and a fork in
+            # that moment would leave the import locked in the child.
+            with open(path, "rb") as opened:
+                text = opened.read(1 << 20).decode("latin-1")
         except OSError:
             # Not Linux, or no right to look: the agent finds the container by other ways.
             continue

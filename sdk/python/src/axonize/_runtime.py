@@ -84,6 +84,7 @@ def _create_exporter(config: Config) -> Exporter:
     from ._export import Exporter
 
     exporter = Exporter(config, core)
+    exporter.open_ring()
     exporter.on_start = _hook_multiprocessing
     return exporter
 
@@ -99,7 +100,8 @@ def _hook() -> None:
 
 
 def _at_exit() -> None:
-    flush(EXIT_S)
+    if flush(EXIT_S) and _exporter is not None:
+        _exporter.remove_ring()
 
 
 def _after_fork() -> None:
