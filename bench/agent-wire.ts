@@ -131,14 +131,14 @@ const fields = await read<{ name: string }>(
   `SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'gpu_samples'
    AND type LIKE 'Nullable(%' AND name != 'device_index'`,
 );
-const [counted] = await read<{ points: number; rows: number }>(
+const [counted] = await read<{ points: number | string; rows: number | string }>(
   `SELECT ${fields.map(({ name }) => `count(${name})`).join(" + ")} AS points, count() AS rows FROM gpu_samples`,
 );
-const parts = await read<{ column: string; bytes: number }>(
+const parts = await read<{ column: string; bytes: number | string }>(
   `SELECT column, sum(column_data_compressed_bytes) AS bytes FROM system.parts_columns
    WHERE database = currentDatabase() AND table = 'gpu_samples' AND active GROUP BY column ORDER BY bytes DESC`,
 );
-const [disk] = await read<{ bytes: number }>(
+const [disk] = await read<{ bytes: number | string }>(
   `SELECT sum(bytes_on_disk) AS bytes FROM system.parts
    WHERE database = currentDatabase() AND table = 'gpu_samples' AND active`,
 );

@@ -49,7 +49,7 @@ function write(out: ByteWriter, type: string, cells: readonly Cell[]): void {
       return;
     case "Nullable":
       out.append(Uint8Array.from(cells, (cell) => (cell === undefined ? 1 : 0)));
-      write(out, first, cells);
+      write(out, first, filled(cells));
       return;
     case "Array":
       writeEnds(
@@ -80,6 +80,15 @@ function write(out: ByteWriter, type: string, cells: readonly Cell[]): void {
     default:
       writeNumbers(out, outer, cells);
   }
+}
+
+/**
+ * What lies under a NULL is nobody's to read, but it is stored: the value beside it costs nothing after
+ * a Delta codec, where a zero between two counters costs both of them.
+ */
+function filled(cells: readonly Cell[]): readonly Cell[] {
+  let last = cells.find((cell) => cell !== undefined);
+  return cells.map((cell) => (last = cell ?? last));
 }
 
 function writeNumbers(out: ByteWriter, type: string, cells: readonly Cell[]): void {
