@@ -36,15 +36,16 @@ after(async () => {
 });
 
 async function lesson(file: string, args: readonly string[] = []) {
-  const output = await run(python, [join(root, "examples", file), ...args], {
-    timeoutMs: 600_000,
-    env: {
-      PYTHONPATH: join(folder, "site"),
-      AXONIZE_ENDPOINT: axonize.otlpGrpc,
-      AXONIZE_DASHBOARD: axonize.api,
-      VLLM_NO_USAGE_STATS: "1",
-      VLLM_CPU_KVCACHE_SPACE: "1",
-    },
+  const env = {
+    PYTHONPATH: join(folder, "site"),
+    AXONIZE_ENDPOINT: axonize.otlpGrpc,
+    AXONIZE_DASHBOARD: axonize.api,
+    VLLM_NO_USAGE_STATS: "1",
+    VLLM_CPU_KVCACHE_SPACE: "1",
+  };
+  const command = [join(root, "examples", file), ...args];
+  const output = await run(python, command, { timeoutMs: 600_000, env }).catch((error: unknown) => {
+    throw new Error(`the product said:\n${axonize.printed()}`, { cause: error });
   });
   const traceId = /^open \S+\/requests\/([0-9a-f]{32})$/m.exec(output)?.[1];
   assert.ok(traceId, output);

@@ -5,6 +5,7 @@
  * must not stop the program that it observes.
  */
 import { basename } from "node:path";
+import { EXIT_MS } from "./limits.ts";
 import { warnOnce } from "./log.ts";
 import type { Attributes } from "./types.ts";
 import { textOf } from "./values.ts";
@@ -58,6 +59,8 @@ export interface Config {
   readonly caFile: string | undefined;
   readonly keyFile: string | undefined;
   readonly disabled: boolean;
+  /** What the end of the process may wait; AXONIZE_EXIT_TIMEOUT_MS. A signal waits half of it. */
+  readonly exitTimeoutMs: number;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -111,6 +114,14 @@ export function resolve(given: InitOptions, env: Environment): Config {
       firstText(given.compression, env, ["AXONIZE_COMPRESSION", ...otlp("COMPRESSION")]) === "gzip",
     caFile: firstText(undefined, env, ["AXONIZE_CERTIFICATE", ...otlp("CERTIFICATE")]) || undefined,
     keyFile: env["AXONIZE_API_KEY_FILE"] || undefined,
+    exitTimeoutMs: number(
+      "exit timeout",
+      undefined,
+      ["AXONIZE_EXIT_TIMEOUT_MS"],
+      EXIT_MS,
+      0,
+      600_000,
+    ),
     disabled: isOn(env["AXONIZE_DISABLED"]) || isOn(env["OTEL_SDK_DISABLED"]),
   };
 }

@@ -38,9 +38,8 @@ export const BACKOFF_MAX_MS = 30_000;
 export const DELAY_MAX_MS = 300_000;
 export const KEY_REREAD_MS = 60_000;
 
-/** What the end of a process may wait for an absent server. */
+/** What the end of a process may wait for an absent server, unless AXONIZE_EXIT_TIMEOUT_MS says another. */
 export const EXIT_MS = 2000;
-export const SIGTERM_MS = 1000;
 
 /** The exporter's heap: one batch, its encoding and the tables need under 10 MB. */
 export const WORKER_HEAP_MB = 64;

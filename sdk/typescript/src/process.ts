@@ -6,7 +6,7 @@
 import { isMainThread } from "node:worker_threads";
 import { resolve, type InitOptions } from "./config.ts";
 import { Control } from "./layout.ts";
-import { EXIT_MS, SIGTERM_MS } from "./limits.ts";
+import { EXIT_MS } from "./limits.ts";
 import { warnOnce } from "./log.ts";
 import { resourceAttributes } from "./resource.ts";
 import { Session } from "./session.ts";
@@ -42,6 +42,7 @@ export function startSession(options: InitOptions): void {
   });
   shared.session = session;
   shared.ring = session.ring;
+  shared.exitTimeoutMs = config.exitTimeoutMs;
   hook(options.handleSignals ?? true);
 }
 
@@ -91,7 +92,7 @@ async function ending(session: Session, timeoutMs: number): Promise<boolean> {
 function hook(handleSignals: boolean): void {
   if (shared.hooked) return;
   shared.hooked = true;
-  process.on("exit", () => flushAllSync(EXIT_MS));
+  process.on("exit", () => flushAllSync(shared.exitTimeoutMs));
   if (!handleSignals || !isMainThread) return;
   // First in line, so that a handler of the program's that removes itself is still counted.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.prependListener(signal, onSignal);
@@ -107,7 +108,7 @@ function flushAllSync(timeoutMs: number): void {
 /** Where the program handles the signal itself it will end as it likes, and `exit` flushes then. */
 function onSignal(signal: NodeJS.Signals): void {
   if (process.listenerCount(signal) > 1) return;
-  flushAllSync(SIGTERM_MS);
+  flushAllSync(shared.exitTimeoutMs / 2);
   process.removeListener(signal, onSignal);
   process.kill(process.pid, signal);
 }

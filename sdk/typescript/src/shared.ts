@@ -21,6 +21,8 @@ export interface Shared {
   readonly ending: Set<Session>;
   /** Whether handlers of the process are installed. */
   hooked: boolean;
+  /** What the end of the process may wait. */
+  exitTimeoutMs: number;
   /** Spans that sessions before this one lost. */
   lostBefore: number;
   truncated: number;
@@ -43,6 +45,7 @@ function find(): Shared {
     session: undefined,
     ending: new Set(),
     hooked: false,
+    exitTimeoutMs: 0,
     lostBefore: 0,
     truncated: 0,
     said: new Set(),

@@ -24,7 +24,8 @@ async function ends(
   const { signal } = options;
   const done = await runProgram(
     head + program,
-    { AXONIZE_ENDPOINT: collector.endpoint },
+    // Two seconds are enough for a machine that works, not for one that runs ten tests at once.
+    { AXONIZE_ENDPOINT: collector.endpoint, AXONIZE_EXIT_TIMEOUT_MS: "40000" },
     (child, printed) => {
       if (signal === undefined) return;
       let sent = false;

@@ -39,7 +39,7 @@ export async function runProgram(
   child.stdout.on("data", (part: Buffer) => (stdout += part.toString()));
   child.stderr.on("data", (part: Buffer) => (stderr += part.toString()));
   watch(child, () => stdout);
-  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), 90_000);
   return await new Promise<Ended>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => {
