@@ -6,7 +6,9 @@
  * used, with the driver's call costs slept (`cost realistic`) and with none. Lower is better except where
  * said. Needs gcc, make and Python.
  */
-import { dirname } from "node:path";
+import { writeFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
+import { dirname, join } from "node:path";
 import { openDriver } from "../agent/nvml/driver.ts";
 import type { Commit } from "../agent/nvml/reader.ts";
 import { groups } from "../agent/nvml/readings.ts";
@@ -61,6 +63,8 @@ for _ in range(int(sys.argv[1])): points += second()
 print((time.process_time() - start) * 1e6 / points, points)
 `;
 
+const results: Record<string, unknown> = {};
+
 for (const costs of [[], ["cost realistic"]]) {
   using node = createFakeNode(...lines, ...costs);
   const lives = costs.length > 0 ? sleptSeconds : seconds;
@@ -86,6 +90,7 @@ for (const costs of [[], ["cost realistic"]]) {
   console.log(
     `  nvidia-ml-py ${median(theirs).toFixed(2)} us CPU per point; ours is ${ratio.toFixed(2)} of it`,
   );
+  results[name] = { oursUs: median(ours), nvidiaMlPyUs: median(theirs), ratio };
   const share = (median(ours) * points) / lives / 1e4;
   console.log(
     `  ours at the planned ticks: ${share.toFixed(2)} % of one core, GPM and processes not counted`,
@@ -93,6 +98,10 @@ for (const costs of [[], ["cost realistic"]]) {
 }
 await wholeAgent();
 resolver();
+writeFileSync(
+  join(import.meta.dirname, "results/agent.json"),
+  `${JSON.stringify({ cpu: cpus()[0]?.model, cores: cpus().length, loadAverage: loadavg()[0], node: process.version, results }, undefined, 2)}\n`,
+);
 
 /** 8 GPUs x 7 slices at 100 ms, as the agent runs in production; then with slow calls. */
 async function wholeAgent(): Promise<void> {
@@ -105,6 +114,7 @@ async function wholeAgent(): Promise<void> {
   ] as const) {
     using node = createFakeNode(...lines, ...costs);
     const whole = await measureWhole(node.library(), 40_000);
+    results[`whole agent, ${name}`] = whole;
     console.log(`whole agent, ${name}:`);
     console.log(
       `  ${whole.cpuPercent.toFixed(2)} % of one core (bar 5), RSS ${whole.rssMb.toFixed(0)} MB (bar 150), ${whole.samplesPerSecond.toFixed(0)} samples/s`,
@@ -172,6 +182,7 @@ function resolver(): void {
       for (let n = 0; n < count; n += 1) resolve(evidence);
       return count / (performance.now() - start) / 1000;
     });
+    results[`resolver, ${name}`] = { millionsPerSecond: median(rates) };
     console.log(`resolver, ${name}: ${median(rates).toFixed(2)} M/s (more is better)`);
   }
 }

@@ -64,12 +64,11 @@ export function createView(deps: Deps, to: Target): View {
   let figures: Figures | undefined;
   const xids = new Map<string, number>();
   const dropped = { batch_full: 0, not_taken: 0 };
-  const tell = (events: readonly DeviceEvent[]): void => {
-    for (const event of events) {
-      metrics.events.inc({ kind: event.kind });
-      log.warn({ event: `device.${event.kind}`, ...event.detail, gpu: event.gpuUuid });
-      reporter.event(event);
-    }
+  const tell = createTell(deps);
+  const publish = (atMs: number): void => {
+    const driverVersion = driver?.driverVersion ?? "";
+    const driverEpoch = `${driverVersion}#${transitions.reloads()}`;
+    to.devices.set({ atMs, driverVersion, driverEpoch, gpus });
   };
   return {
     driver: () => driver,
@@ -95,8 +94,7 @@ export function createView(deps: Deps, to: Target): View {
         reporter.devices(gpus.flatMap((gpu) => factsOf(gpu, driverVersion)));
         metrics.devices.set(order.length);
       }
-      const driverEpoch = `${driverVersion}#${transitions.reloads()}`;
-      to.devices.set({ atMs: message.atMs, driverVersion, driverEpoch, gpus });
+      publish(message.atMs);
     },
     took({ numbers, missing, ...rest }) {
       figures = rest;
@@ -111,7 +109,10 @@ export function createView(deps: Deps, to: Target): View {
       const samples = samplesOf(numbers, order, to.latest);
       metrics.samples.inc(samples.length);
       if (samples.length > 0) reporter.samples(samples);
+      const reloads = transitions.reloads();
       tell(eventsOf(samples, transitions, deps.clock.monotonic()));
+      // Counters began anew: whoever keeps intervals must know before it trusts the next ones.
+      if (transitions.reloads() !== reloads) publish(deps.clock.now());
     },
     happened(event, atMs) {
       // A partition's change is told by the enumeration that it causes.
@@ -120,6 +121,17 @@ export function createView(deps: Deps, to: Target): View {
       if (event.kind === "xid") xids.set(event.gpuUuid, event.data);
       tell([eventOf(event, gpu, atMs)]);
     },
+  };
+}
+
+/** Events for the reporter, the log and the count. */
+function createTell({ metrics, log, reporter }: Deps): (events: readonly DeviceEvent[]) => void {
+  return (events) => {
+    for (const event of events) {
+      metrics.events.inc({ kind: event.kind });
+      log.warn({ event: `device.${event.kind}`, ...event.detail, gpu: event.gpuUuid });
+      reporter.event(event);
+    }
   };
 }
 
