@@ -105,3 +105,30 @@ test("the last attribute of a body is read like any other", () => {
     );
   }
 });
+
+test("a field behind the value, and a value behind the value, are not taken for what was expected", () => {
+  const decoder = createTraceDecoder({ seed: 1 });
+  const attributesOf = (text: string, changes: Readonly<Record<number, number>>): unknown => {
+    const attributes = keyValues({ "some.key": text, z: 1 });
+    const body = Buffer.from(encode(requestOf([span({ attributes })])));
+    // The value's tag, its length, the text's tag, its length.
+    const at = body.indexOf(text) - 4;
+    for (const [offset, byte] of Object.entries(changes)) body[at + Number(offset)] = byte;
+    assert.ok(decoder.decodeProtobuf(body, context).ok);
+    const payloads = decoder.take().find(({ table }) => table === "span_payloads");
+    const [row] = readNative(payloads?.bytes ?? new Uint8Array(0));
+    return [row?.["attrs_str"], row?.["attrs_int"]];
+  };
+  const z = ["z", 1n];
+  for (let round = 0; round < 2; round += 1) {
+    const field3 = "abcd\u0018\u0005";
+    assert.deepEqual(attributesOf(field3, {}), [[["some.key", field3]], [z]]);
+    // Value and text end before field 3 of the attribute, which nobody knows.
+    assert.deepEqual(attributesOf(field3, { 1: 6, 3: 4 }), [[["some.key", "abcd"]], [z]]);
+    // Only the text ends before it: an int in the same union, and the last one counts.
+    assert.deepEqual(attributesOf(field3, { 3: 4 }), [[], [["some.key", 5n], z]]);
+    // Two values: the last one counts.
+    const second = "abcd\u0012\u0005\n\u0003xyz";
+    assert.deepEqual(attributesOf(second, { 1: 6, 3: 4 }), [[["some.key", "xyz"]], [z]]);
+  }
+});
