@@ -61,7 +61,9 @@ function sink(): void {
     request.resume().on("end", () => response.writeHead(200).end());
   });
   // A listening TCP server has an address of this kind.
-  server.listen(0, "127.0.0.1", () => parentPort?.postMessage((server.address() as AddressInfo).port));
+  server.listen(0, "127.0.0.1", () =>
+    parentPort?.postMessage((server.address() as AddressInfo).port),
+  );
 }
 
 function measure(node: string, port: number): Report {
