@@ -101,6 +101,13 @@ const cases: { name: string; rounds: number; barMs?: number; path: (n: number) =
   { name: "list, user", rounds: 20, barMs: 300, path: list((n) => `user=user-${n * 997}`) },
   { name: "list, text", rounds: 20, barMs: 300, path: list(() => "q=documents") },
   { name: "list, nothing found", rounds: 10, barMs: 300, path: list(() => "model=none") },
+  { name: "list, calls", rounds: 10, barMs: 300, path: list(() => "calls=true") },
+  {
+    name: "list, calls, tokens",
+    rounds: 10,
+    barMs: 300,
+    path: list(() => "calls=true&minTokens=4700"),
+  },
   {
     name: "list, slowest of the day",
     rounds: 5,

@@ -196,3 +196,34 @@ test("a range of ten years is clamped to the retention, not answered slot by slo
   const wide = await overview("from=-3000d&buckets=100");
   assert.ok(wide.series.startMs.length <= 101);
 });
+
+test("a late span changes the slot of its trace's beginning and its own, wherever they lie", async () => {
+  const at = base - 20 * hour;
+  const asked = `from=${at}&to=${at + hour}&buckets=60&engine=late-engine`;
+  const client = buildCall({
+    tenantNum: a.num,
+    startMs: at + 30_000,
+    receivedMs: at + 40_000,
+    engine: "",
+    service: "app",
+    inputTokens: 7,
+  });
+  await insertSpans(clickhouse, [client]);
+  const everything = `from=${at}&to=${at + hour}&buckets=60`;
+  assert.equal((await overview(everything)).totals.inputTokens, 7);
+  assert.equal((await overview(asked)).totals.traces, 0);
+  await insertSpans(clickhouse, [
+    buildCall({
+      tenantNum: a.num,
+      traceId: client.traceId,
+      startMs: at + 40 * 60_000,
+      receivedMs: Date.now(),
+      engine: "late-engine",
+      inputTokens: 8,
+    }),
+  ]);
+  // The engine's word counts in its own slot, the client's no more in the first.
+  assert.equal((await overview(everything)).totals.inputTokens, 8);
+  const { totals } = await overview(asked);
+  assert.deepEqual([totals.traces, totals.calls], [1, 1]);
+});

@@ -256,32 +256,19 @@ async function computeRuns<T>(
   return computed;
 }
 
-/**
- * A late span changes its slot; the trace it belongs to may begin, or match, up to an hour away:
- * the slots around it are read anew as well.
- */
+/** A span of a trace that began or ended in the range may itself lie up to an hour beside it. */
 async function dirtySlots(
   queries: Queries,
   part: Part,
   sinceMs: number,
 ): Promise<ReadonlySet<number>> {
   const { scope, stepMs } = part;
-  const touched = await readDirtySlots(
-    queries,
-    {
-      ...scope,
-      fromMs: scope.fromMs - limits.matchWithinMs,
-      toMs: scope.toMs + limits.matchWithinMs,
-    },
-    { sinceMs, stepMs },
-  );
-  const dirty = new Set<number>();
-  for (const slot of touched) {
-    const from = Math.floor((slot - limits.matchWithinMs) / stepMs) * stepMs;
-    const to = slot + stepMs + limits.matchWithinMs;
-    for (let at = from; at < to; at += stepMs) dirty.add(at);
-  }
-  return dirty;
+  const around = {
+    ...scope,
+    fromMs: scope.fromMs - limits.matchWithinMs,
+    toMs: scope.toMs + limits.matchWithinMs,
+  };
+  return new Set(await readDirtySlots(queries, around, { sinceMs, stepMs }));
 }
 
 function addCost(cost: Cost, more: Cost): void {

@@ -335,3 +335,42 @@ test("what is older than the tenant's retention is not shown", async () => {
   const byId = await dashboard.get(`/api/v1/traces/${old[0]?.traceId}`, a.headers);
   assert.equal(byId.status, 404);
 });
+
+test("a trace whose only match lies windows after its start keeps its place", async () => {
+  const fromMs = base - 9 * 3_600_000;
+  const made = Array.from({ length: 12 }, (_, at) =>
+    request(fromMs + at * 240_000, {
+      // Every third matches half an hour later, in a window that is read before that of its start.
+      startMs: fromMs + at * 240_000 + (at % 3 === 0 ? 1_800_000 : 10),
+      user: "far-match",
+    }),
+  );
+  await insertSpans(clickhouse, made.flat());
+  const expected = made.map(([root]) => root?.traceId ?? "").toReversed();
+  const within = range(fromMs - 1000, fromMs + 3_300_000);
+  assert.deepEqual(await walk(`${within}&limit=5&user=far-match`), expected);
+  assert.deepEqual(await walk(`${within}&limit=5&user=far-match&calls=true`), expected);
+  // Before the range's end began, but matching only after it: still found, and nothing else is.
+  const early = range(fromMs - 1000, fromMs + 1000);
+  assert.deepEqual(await walk(`${early}&user=far-match`), [made[0]?.[0]?.traceId]);
+});
+
+test("where most candidates fail what is asked of their trace, the rest are all found", async () => {
+  const fromMs = base - 11 * 3_600_000;
+  const quiet = Array.from({ length: 60 }, (_, at) =>
+    buildSpan({ startMs: fromMs + at * 1000, tenantNum: a.num, service: "crowd" }),
+  );
+  const calling = [7, 31, 52].flatMap((at) =>
+    request(fromMs + at * 1000 + 5).map((span) => ({
+      ...span,
+      service: span.parentSpanId === "" ? "crowd" : span.service,
+    })),
+  );
+  await insertSpans(clickhouse, [...quiet, ...calling]);
+  const expected = calling
+    .filter((span) => span.parentSpanId === "")
+    .map((span) => span.traceId)
+    .toReversed();
+  const within = range(fromMs, fromMs + 120_000);
+  assert.deepEqual(await walk(`${within}&limit=2&service=crowd&calls=true`), expected);
+});

@@ -48,11 +48,11 @@ const slotSql = "intDiv(toUnixTimestamp64Milli(start), {stepMs:Int64}) * {stepMs
 const namesHashSql = "cityHash64(service) + 3 * cityHash64(model) + 7 * cityHash64(engine)";
 
 /**
- * groupArray and run lengths: five times faster than sumMap over the same values. `if` computes
- * buckets for calls alone.
+ * groupArray and run lengths: five times faster than sumMap over the same values. `counted` is a
+ * column or condition that is asked once per value.
  */
-const collect = (metric: HeatmapMetric, basis: Basis, name: string): string =>
-  `arraySort(groupArrayIf(if(${countsIf(basis)}, assumeNotNull(${bucketSql(valueSql[metric])}), 0), (${countsIf(basis)}) AND (${valueSql[metric]}) IS NOT NULL)) AS ${name}`;
+const collect = (metric: HeatmapMetric, counted: string, name: string): string =>
+  `arraySort(groupArrayIf(if(${counted}, assumeNotNull(${bucketSql(valueSql[metric])}), 0), ${counted} AND (${valueSql[metric]}) IS NOT NULL)) AS ${name}`;
 const buckets = (name: string): string => `arrayCompact(${name}) AS ${name}Buckets`;
 const counts = (name: string): string =>
   `arrayPopFront(arrayDifference(arrayPushFront(arrayFilter((i, x, next) -> x != next, arrayEnumerate(${name}), ${name}, arrayShiftLeft(${name}, 1, toUInt16(65535))), toUInt32(0)))) AS ${name}Counts`;
@@ -67,27 +67,32 @@ export async function readCallGroups(
   request: { condition: Condition; stepMs: number; basis: Basis },
 ): Promise<{ groups: CallGroup[]; rowsRead: number; durationMs: number }> {
   const { condition, basis } = request;
-  const counted = countsIf(basis);
   // A trace's client and engine spans may lie in different slots: who is served is looked for wider.
   const around = {
     ...scope,
     fromMs: scope.fromMs - limits.matchWithinMs,
     toMs: scope.toMs + limits.matchWithinMs,
   };
+  const sums = (["input", "output", "cached", "reasoning"] as const)
+    .map((kind) => `sumIf(ifNull(${kind}_tokens, 0), tells) AS ${kind}Tokens`)
+    .join(", ");
   const answer = await queries.rows<GroupRecord>(
     around,
     `SELECT slotMs, aService AS service, aModel AS model, anEngine AS engine, calls, spans, traces, errors, inputTokens,
        outputTokens, cachedTokens, reasoningTokens, ${sparse("d")}, ${sparse("t")}, ${sparse("p")}
      FROM (
        SELECT ${slotSql} AS slotMs, any(service) AS aService, any(model) AS aModel,
-         any(engine) AS anEngine, countIf(${counted}) AS calls, count() AS spans, uniqCombined64(14)(trace_id) AS traces,
-         countIf(status = 2 AND (${counted})) AS errors,
-         ${tokenSums(`(${counted}) AND (engine != '' OR cityHash64(trace_id) NOT IN (SELECT cityHash64(trace_id) FROM {{spansRaw}} WHERE ${isServedSql}))`)},
-         ${collect("duration", basis, "d")}, ${collect("ttft", basis, "t")},
-         ${collect("perToken", basis, "p")}
-       FROM {{spans}}
-       WHERE start >= fromUnixTimestamp64Milli({runFromMs:Int64}, 'UTC')
-         AND start < fromUnixTimestamp64Milli({runToMs:Int64}, 'UTC') AND ${condition.sql}
+         any(engine) AS anEngine, countIf(counts) AS calls, count() AS spans, uniqCombined64(14)(trace_id) AS traces,
+         countIf(status = 2 AND counts) AS errors, ${sums},
+         ${collect("duration", "counts", "d")}, ${collect("ttft", "counts", "t")},
+         ${collect("perToken", "counts", "p")}
+       FROM (
+         SELECT *, ${countsIf(basis)} AS counts, counts AND (engine != '' OR cityHash64(trace_id) NOT IN (
+           SELECT cityHash64(trace_id) FROM {{spansRaw}} WHERE ${isServedSql})) AS tells
+         FROM {{spans}}
+         WHERE start >= fromUnixTimestamp64Milli({runFromMs:Int64}, 'UTC')
+           AND start < fromUnixTimestamp64Milli({runToMs:Int64}, 'UTC') AND ${condition.sql}
+       )
        GROUP BY slotMs, ${namesHashSql}
      )`,
     {
@@ -106,12 +111,6 @@ export async function readCallGroups(
     }),
   );
   return { groups, rowsRead: answer.rowsRead, durationMs: answer.durationMs };
-}
-
-function tokenSums(counted: string): string {
-  return (["input", "output", "cached", "reasoning"] as const)
-    .map((kind) => `sumIf(ifNull(${kind}_tokens, 0), ${counted}) AS ${kind}Tokens`)
-    .join(", ");
 }
 
 /** Traces by the slot of their start: those with a matching span. */
@@ -154,7 +153,11 @@ export async function readTraceCounts(
   };
 }
 
-/** Slots in which spans lie that were received at or after a time: the skip index on `received` finds them. */
+/**
+ * Slots whose figures may have changed since a time: those that a trace touches of which a span was
+ * received. A late span changes its own slot, and where its trace begins, whether it matches and who
+ * is served in it; all of that lies between the trace's first start and its last.
+ */
 export async function readDirtySlots(
   queries: Queries,
   scope: TenantScope,
@@ -162,8 +165,18 @@ export async function readDirtySlots(
 ): Promise<number[]> {
   const { rows } = await queries.rows<{ slotMs: number }>(
     scope,
-    `SELECT DISTINCT ${slotSql} AS slotMs FROM {{spansRaw}}
-     WHERE received >= fromUnixTimestamp64Milli({sinceMs:Int64}, 'UTC')`,
+    `SELECT DISTINCT arrayJoin(range(
+       intDiv(greatest(firstMs, {fromMs:Int64}), {stepMs:Int64}),
+       intDiv(least(lastMs, {toMs:Int64}), {stepMs:Int64}) + 1)) * {stepMs:Int64} AS slotMs
+     FROM (
+       SELECT toUnixTimestamp64Milli(min(min_start)) AS firstMs,
+         toUnixTimestamp64Milli(max(max_start)) AS lastMs
+       FROM {{traceIndex}}
+       WHERE trace_id IN (
+         SELECT trace_id FROM {{spansRaw}}
+         WHERE received >= fromUnixTimestamp64Milli({sinceMs:Int64}, 'UTC'))
+       GROUP BY trace_id
+     )`,
     request,
   );
   return rows.map((row) => row.slotMs);
@@ -189,7 +202,7 @@ export async function readHeatColumns(
   }>(
     scope,
     `SELECT slotMs, errors, ${sparse("v")} FROM (
-       SELECT ${slotSql} AS slotMs, countIf(status = 2) AS errors, ${collect(metric, basis, "v")}
+       SELECT ${slotSql} AS slotMs, countIf(status = 2) AS errors, ${collect(metric, `(${countsIf(basis)})`, "v")}
        FROM {{spans}} WHERE (${countsIf(basis)}) AND ${condition.sql} GROUP BY slotMs
      )`,
     { ...condition.params, stepMs: request.stepMs },
