@@ -5,7 +5,7 @@
 /** Periods of refreshing while live, in milliseconds. */
 export const livePeriodMs = {
   /** New calls must be on screen within 2 s of their acknowledgement. */
-  requests: 1_500,
+  requests: 1_000,
   analytics: 5_000,
   fleet: 2_000,
   system: 5_000,
