@@ -48,31 +48,31 @@ const nothing: Answer = { devices: [], level: "", candidates: [], reason: "", ev
  * that anybody knows decides; a weaker one is not asked then.
  */
 function ofProcess(view: IdentityView, facts: ResourceFacts): readonly Interval[] {
-  const { podUid, namespace, pod, containerId, peer } = facts;
-  const lists: (readonly Interval[])[] = [
-    podUid === "" ? [] : ofContainer(view.by("podUid", podUid), facts),
-    containerId === "" ? [] : view.by("containerId", containerId),
-    pod === "" ? [] : ofContainer(view.by("podName", podNameKey(namespace, pod)), facts),
-  ];
-  const saysPod = podUid !== "" || pod !== "" || containerId !== "";
+  const { podUid, namespace, pod, containerId, peer, pid, node } = facts;
+  const byUid = podUid === "" ? none : ofContainer(view.by("podUid", podUid), facts);
+  if (byUid.length > 0) return byUid;
+  const byContainer = containerId === "" ? none : view.by("containerId", containerId);
+  if (byContainer.length > 0) return byContainer;
+  if (pod !== "") return ofContainer(view.by("podName", podNameKey(namespace, pod)), facts);
+  if (podUid !== "" || containerId !== "") return none;
+  if (peer === undefined) {
+    return pid === undefined || node === "" ? none : view.by("ownPid", pidKey(node, pid));
+  }
   // What the kernel says of the other end of the connection; a forwarding collector names pods itself.
-  if (!saysPod && peer !== undefined) {
-    lists.push(
-      peer.podUid === "" ? [] : view.by("podUid", peer.podUid),
-      peer.containerId === "" ? [] : view.by("containerId", peer.containerId),
-      view.by("pid", pidKey(peer.node, peer.pid)),
-    );
-  }
-  if (!saysPod && peer === undefined && facts.pid !== undefined && facts.node !== "") {
-    lists.push(view.by("ownPid", pidKey(facts.node, facts.pid)));
-  }
-  return lists.find((list) => list.length > 0) ?? [];
+  const byPeerPod = peer.podUid === "" ? none : view.by("podUid", peer.podUid);
+  if (byPeerPod.length > 0) return byPeerPod;
+  const byPeer = peer.containerId === "" ? none : view.by("containerId", peer.containerId);
+  return byPeer.length > 0 ? byPeer : view.by("pid", pidKey(peer.node, peer.pid));
 }
+
+const none: readonly Interval[] = [];
 
 /** A pod's intervals, of the named container where one is named. */
 function ofContainer(intervals: readonly Interval[], facts: ResourceFacts): readonly Interval[] {
-  if (facts.container === "") return intervals;
-  return intervals.filter(({ container }) => container === facts.container || container === "");
+  const isAll = ({ container }: Interval): boolean =>
+    container === facts.container || container === "";
+  if (facts.container === "" || intervals.every(isAll)) return intervals;
+  return intervals.filter(isAll);
 }
 
 function ofOthers(view: IdentityView, known: readonly Interval[], tenantNum: number): boolean {
