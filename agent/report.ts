@@ -73,9 +73,11 @@ export interface AgentStatus {
   readonly costs: Readonly<
     Record<string, { readonly calls: number; readonly busyMs: number; readonly slowestMs: number }>
   >;
-  /** Part of one core spent since the last status, and the period now, which grows above the budget. */
+  /** Part of one core spent since the last status. */
   readonly cpuRatio: number;
+  /** The period now, which grows above the budget, and the configured one. */
   readonly periodMs: number;
+  readonly wantedPeriodMs: number;
   readonly drops: Readonly<Record<string, number>>;
   /** Seconds of device time without an owner since the start, by reason. */
   readonly unjoinedSeconds: Readonly<Record<string, number>>;

@@ -50,6 +50,7 @@ function statusOf({ sampler, identity, reporter, podResourcesSocket }: StatusDep
     costs: batch?.costs ?? {},
     cpuRatio: batch?.cpuRatio ?? 0,
     periodMs: batch?.periods.fast ?? reporter.config().periodMs,
+    wantedPeriodMs: reporter.config().periodMs,
     drops: dropped,
     unjoinedSeconds: identity.unjoinedSeconds(),
     doctor: liveFindings({

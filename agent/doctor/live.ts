@@ -39,8 +39,13 @@ export function liveFindings(facts: {
       ...readingFindings(facts.missing),
     );
   }
-  findings.push(kubeletFinding(sources.kubelet, facts.podResourcesSocket));
-  findings.push(podsFinding(sources.pods, sources.podsDetail));
+  if (sources.kubelet.state === "none" && sources.pods === "none") {
+    // Neither a kubelet nor an API server: a host of its own, where processes have the devices.
+    findings.push(ok("kubelet", "no kubelet, no API server: a host without Kubernetes"));
+  } else {
+    findings.push(kubeletFinding(sources.kubelet, facts.podResourcesSocket));
+    findings.push(podsFinding(sources.pods, sources.podsDetail));
+  }
   findings.push(pace(sampler, facts.config));
   return findings.map(({ check, level, message, mend }) => ({
     check,

@@ -57,6 +57,7 @@ test("samples, events, identity and status of an agent end in both stores, and t
     costs: {},
     cpuRatio: 0.01,
     periodMs: 100,
+    wantedPeriodMs: 100,
     drops: {},
     unjoinedSeconds: { no_pod: 3 },
     doctor: [],

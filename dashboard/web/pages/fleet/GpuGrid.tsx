@@ -42,7 +42,7 @@ export function GpuGrid(props: GpuGridProps): ReactNode {
             {group.name}{" "}
             <span>
               · {group.nodes.length === 1 ? "1 node" : `${group.nodes.length} nodes`} ·{" "}
-              {group.count} GPUs
+              {group.count === 1 ? "1 GPU" : `${group.count} GPUs`}
             </span>
           </h2>
           <div role="grid" aria-label={`${group.name}, ${metric.label}`}>
