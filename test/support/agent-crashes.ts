@@ -38,7 +38,8 @@ export interface CrashResult {
 export async function crash(stores: Stores, options: CrashOptions): Promise<CrashResult> {
   const directory = await mkdtemp(join(tmpdir(), "axonize-crash-"));
   const ports = { grpc: await freePort(), http: await freePort(), ops: await freePort() };
-  const zero = Math.floor(Date.now() / 1000) * 1000 - 3_600_000;
+  // A number is a sample's time, in ms from here: 1,000 lives end before now, and none is too old.
+  const zero = Math.floor(Date.now() / 1000) * 1000 - 2 * 86_400_000;
   const spooled = new Set<number>();
   let ingest = startIngestProcess(stores, ports);
   let ingestKills = 0;
