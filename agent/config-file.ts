@@ -40,7 +40,7 @@ export async function watchConfigFile(
     if (reason !== told) log.warn({ event: "config.refused", path, reason });
     told = reason;
   };
-  const look = async (): Promise<void> => {
+  const lookOnce = async (): Promise<void> => {
     let text: string;
     try {
       text = await readFile(path, "utf8");
@@ -63,12 +63,14 @@ export async function watchConfigFile(
     log.info({ event: "config.applied", path, config: parsed.config });
     options.apply(parsed.config);
   };
-  await look();
-  let next = Promise.resolve();
-  const soon = (): void => {
-    next = next.then(look);
+  // One after another: a look that began before a change must not apply what it read after it.
+  let last = Promise.resolve();
+  const look = async (): Promise<void> => {
+    last = last.then(lookOnce);
+    await last;
   };
-  const watcher = watchFolder(path, soon, refuse);
+  await look();
+  const watcher = watchFolder(path, () => void look(), refuse);
   const looking = every(
     { clock, ms: lookMs, signal: closing.signal, onError: (error) => refuse(errorMessage(error)) },
     look,
@@ -78,7 +80,7 @@ export async function watchConfigFile(
     async [Symbol.asyncDispose]() {
       closing.abort();
       watcher?.close();
-      await Promise.all([looking, next]);
+      await Promise.all([looking, last]);
     },
   };
 }

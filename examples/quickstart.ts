@@ -3,7 +3,7 @@
  *
  *   npm install @axonize/sdk           (here: npm ci, then npm run build -w @axonize/sdk)
  *   npm start                          in another terminal; or set AXONIZE_ENDPOINT
- *   node examples/quickstart.ts        with Node 24; compile it for older ones
+ *   npx node examples/quickstart.ts    Node 24; compile it for older ones
  *
  * The model is a stand-in that yields a few words, so that this runs anywhere; put your own in its place.
  */

@@ -3,7 +3,7 @@
  * OpenTelemetry SDK is needed, and nothing global is set.
  *
  *   npm install @axonize/sdk @opentelemetry/api ai @ai-sdk/otel @ai-sdk/openai-compatible
- *   node examples/vercel-ai.ts
+ *   npx node examples/vercel-ai.ts
  *
  * Said plainly: unless OPENAI_BASE_URL names a server, the SDK talks to the stand-in below, which speaks
  * OpenAI's protocol and has no model in it.

@@ -127,8 +127,20 @@ async function canReadEnvironment(
   return undefined;
 }
 
+const kubeletFolder = "/var/lib/kubelet";
+
 async function kubeletPart(clock: Clock, socketPath: string): Promise<Finding> {
-  if (!(await isThere(socketPath))) return cluster.kubeletFinding({ state: "none" }, socketPath);
+  if (!(await isThere(socketPath))) {
+    // A socket that somebody named, or what a node or a pod of a cluster has: the kubelet's own folder,
+    // a ServiceAccount.
+    const signs = [kubeletFolder, "/var/run/secrets/kubernetes.io"];
+    const isWanted =
+      !socketPath.startsWith(`${kubeletFolder}/`) ||
+      (await Promise.all(signs.map(isThere))).includes(true);
+    return isWanted
+      ? cluster.kubeletFinding({ state: "none" }, socketPath)
+      : ok("kubelet", "none here: a host without Kubernetes");
+  }
   using client = createPodResourcesClient({ clock }, { socketPath });
   const answer = await client.list();
   if (!answer.ok) return cluster.kubeletFinding({ state: "silent", ...answer }, socketPath);

@@ -43,7 +43,9 @@ export const Phases = z.object({
   queueMs: nullableNumber,
   prefillMs: nullableNumber,
   decodeMs: nullableNumber,
-  tokensPerSecond: nullableNumber.describe("Output tokens ÷ decode time, else ÷ duration."),
+  tokensPerSecond: nullableNumber.describe(
+    "Output tokens after the first ÷ their time; where that is unknown, output tokens ÷ duration.",
+  ),
 });
 
 export const Tokens = z.object({

@@ -108,7 +108,7 @@ async function attempt(
     return undefined;
   } catch (error) {
     const message = abort.signal.aborted
-      ? `no answer within ${attemptMs} ms`
+      ? `no answer within ${Math.round(attemptMs)} ms`
       : errorMessage(error) || String(error);
     return { outcome: isRefusal(error) ? "refused" : "retried", message };
   } finally {

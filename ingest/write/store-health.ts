@@ -36,7 +36,7 @@ export function createStoreHealth(deps: {
       const answer = await ping(deps.clickhouse);
       if (answer === undefined) {
         metrics.storeUp.set(1);
-        log.info({ event: "store.back", downMs: Math.round(clock.monotonic() - downAt) });
+        log.warn({ event: "store.back", downMs: Math.round(clock.monotonic() - downAt) });
         return;
       }
       log.debug({ event: "store.down", reason: answer });

@@ -111,7 +111,6 @@ export function phasesFrom(record: PhaseRecord, durationNs: number) {
   const laterTokens = (record.outputTokens ?? 0) - 1;
   const perTokenNs =
     record.itlNs ?? (afterFirstNs !== null && laterTokens > 0 ? afterFirstNs / laterTokens : null);
-  const generatingNs = record.decodeNs ?? durationNs;
   return {
     ttftMs: toMs(record.ttftNs),
     ttftBasis: TtftBasis.options[record.ttftBasis] ?? "none",
@@ -119,11 +118,19 @@ export function phasesFrom(record: PhaseRecord, durationNs: number) {
     queueMs: toMs(record.queueNs),
     prefillMs: toMs(record.prefillNs),
     decodeMs: toMs(record.decodeNs),
-    tokensPerSecond:
-      record.outputTokens === null || record.outputTokens === 0 || generatingNs <= 0
-        ? null
-        : record.outputTokens / (generatingNs / 1e9),
+    tokensPerSecond: speedOf(record, perTokenNs, durationNs),
   };
+}
+
+/** Tokens after the first over their time, as the SDKs say it; all over the whole call where that is unknown. */
+function speedOf(
+  { outputTokens }: PhaseRecord,
+  perTokenNs: number | null,
+  durationNs: number,
+): number | null {
+  if (outputTokens === null || outputTokens === 0) return null;
+  if (perTokenNs !== null && perTokenNs > 0) return 1e9 / perTokenNs;
+  return durationNs > 0 ? outputTokens / (durationNs / 1e9) : null;
 }
 
 export function marksFrom(bits: number): z.infer<typeof Mark>[] {

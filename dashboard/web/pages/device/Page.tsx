@@ -272,9 +272,11 @@ function Lane({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
       <h2 className={styles.laneTitle}>Who had it</h2>
       {holders.length === 0 ? (
         <p className={styles.quiet}>
-          {metrics.split.unknownSeconds > 0
-            ? "Nobody can tell: no agent reports who holds this device."
-            : "Nobody, in this range."}
+          {metrics.split.unknownSeconds === 0
+            ? "Nobody, in this range."
+            : metrics.split.freeSeconds > 0
+              ? "Nobody, while an agent watched; nobody can tell for the rest of the range."
+              : "Nobody can tell: no agent reports who holds this device."}
         </p>
       ) : last > first ? (
         <Holders
