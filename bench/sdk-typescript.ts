@@ -60,10 +60,9 @@ function sink(): void {
   const server = createServer((request, response) => {
     request.resume().on("end", () => response.writeHead(200).end());
   });
+  const port = parentPort;
   // A listening TCP server has an address of this kind.
-  server.listen(0, "127.0.0.1", () =>
-    parentPort?.postMessage((server.address() as AddressInfo).port),
-  );
+  server.listen(0, "127.0.0.1", () => port?.postMessage((server.address() as AddressInfo).port));
 }
 
 function measure(node: string, port: number): Report {

@@ -113,7 +113,7 @@ test("a call from a pod shows the slice that the kubelet gave it, how surely, an
     const slice = items.find((gpu) => gpu.uuid === sliceUuid);
     assert.equal(slice?.node, "node-1");
     assert.equal(slice.allocation, "allocated");
-    const [holder] = slice.holders.filter(({ kind }) => kind === "allocation");
+    const holder = slice.holders.find(({ kind }) => kind === "allocation");
     assert.deepEqual(
       [holder?.namespace, holder?.pod, holder?.container],
       ["ml", "llm-0", "server"],
