@@ -13,11 +13,14 @@ const demo = join(import.meta.dirname, "../../scripts/demo/main.ts");
 let axonize: InProcess;
 let api: ApiClient;
 let printed: { code: number | null; text: string };
+/** The demo's "now", to which its incident is relative; sending it takes a while. */
+let demoMs: number;
 const range = { from: "-2h", to: "now" };
 
 before(async () => {
   axonize = await openAxonize();
   api = createApiClient(axonize.api);
+  demoMs = Date.now();
   const args = ["--backfill", "45m", "--duration", "2s", "--rate", "0.5", "--seed", "11"];
   printed = await runDemo(["--endpoint", axonize.otlpHttp, ...args]);
 });
@@ -56,8 +59,7 @@ test("its 16 GPUs and three MIG slices are there with readings, slices under the
 });
 
 test("the incident is found: one pod of one model waits for its first token, one GPU is hot", async () => {
-  const now = Date.now();
-  const during = { from: String(now - 32 * 60_000), to: String(now - 20 * 60_000) };
+  const during = { from: String(demoMs - 32 * 60_000), to: String(demoMs - 20 * 60_000) };
   const { items } = await api.facets({ ...during, key: "pod", prefix: "vllm-" });
   const pods = items.flatMap((facet) => facet.values.map(({ value }) => value));
   assert.equal(pods.length, 2);
@@ -66,7 +68,8 @@ test("the incident is found: one pod of one model waits for its first token, one
   );
   assert.ok(Math.max(...waits) > 3 * Math.min(...waits), waits.join(" ms and "));
   const { items: gpus } = await api.gpus(during);
-  const hot = gpus.filter((gpu) => (gpu.reading.temperatureCelsius ?? 0) > 88);
+  // It swings between 87 and 91 °C with the load, the others stay below 50.
+  const hot = gpus.filter((gpu) => (gpu.reading.temperatureCelsius ?? 0) > 80);
   assert.equal(hot.length, 1);
   assert.equal(hot[0]?.pods[0]?.name, pods[waits.indexOf(Math.max(...waits))]);
 });
