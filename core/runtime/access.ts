@@ -13,7 +13,7 @@ import { generateKey, parseKey, sha256 } from "./api-key.ts";
 import { every, type Clock } from "./clock.ts";
 import { errorMessage } from "./error.ts";
 import type { Log } from "./log.ts";
-import type { Sql } from "./postgres.ts";
+import { createListener, type Sql } from "./postgres.ts";
 
 export { generateKey };
 
@@ -96,8 +96,13 @@ export async function createAccess(
   const refresh = coalesce(async () => {
     snapshot = await readSnapshot(sql, log);
   });
-  const follow = createFollower({ sql, log, refresh });
-  await follow.listen();
+  const follow = createListener({ sql, log }, "axonize_access", () => {
+    refresh().catch((error: unknown) => {
+      // The poll tries again within 3 s.
+      log.warn({ event: "access.stale", reason: errorMessage(error) });
+    });
+  });
+  await follow.ensure();
   let flushedAt = clock.monotonic();
   const poll = every(
     {
@@ -111,7 +116,7 @@ export async function createAccess(
     },
     async () => {
       await refresh();
-      await follow.listen();
+      await follow.ensure();
       if (clock.monotonic() - flushedAt < limits.usedFlushMs) return;
       flushedAt = clock.monotonic();
       await writeUsed(sql, used);
@@ -265,40 +270,6 @@ function tenantFromRecord(row: TenantRecord): TenantAccess {
 
 export function retentionClassFor(days: number): number {
   return retentionClasses.find((candidate) => candidate >= days) ?? retentionClasses[4];
-}
-
-/** LISTEN, taken up again after PostgreSQL was away (the client itself gives up then). */
-function createFollower(deps: { sql: Sql; log: Log; refresh: () => Promise<void> }) {
-  const { sql, log, refresh } = deps;
-  const onChange = (): void => {
-    refresh().catch((error: unknown) => {
-      // The poll tries again within 3 s.
-      log.warn({ event: "access.stale", reason: errorMessage(error) });
-    });
-  };
-  let subscription: { unlisten(): Promise<void> } | undefined;
-  const stop = async (): Promise<void> => {
-    const old = subscription;
-    subscription = undefined;
-    try {
-      await old?.unlisten();
-    } catch (error) {
-      // Its connection is gone already, and with it the subscription.
-      log.debug({ event: "access.unlisten", reason: errorMessage(error) });
-    }
-  };
-  let isLost = false;
-  return {
-    lost: () => {
-      isLost = true;
-    },
-    listen: async () => {
-      if (isLost) await stop();
-      subscription ??= await sql.listen("axonize_access", onChange, onChange);
-      isLost = false;
-    },
-    stop,
-  };
 }
 
 /** Concurrent calls share a run, but never one that began before the call. */

@@ -9,7 +9,7 @@
 import { every, type Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
-import type { Sql } from "@axonize/core/runtime/postgres";
+import { createListener, type Sql } from "@axonize/core/runtime/postgres";
 import * as limits from "./limits.ts";
 import type { AttributeMetrics } from "./metrics.ts";
 import type { IdentityView, Interval } from "./view.ts";
@@ -51,7 +51,7 @@ export async function createFollower(deps: Deps): Promise<Follower> {
       log.warn({ event: "identity.stale", reason: errorMessage(error) });
     });
   };
-  const listen = createListener(deps, onNotice);
+  const listen = createListener(deps, "axonize_identity", onNotice);
   await listen.ensure();
   const poll = every(
     {
@@ -79,33 +79,6 @@ export async function createFollower(deps: Deps): Promise<Follower> {
       await listen.stop();
       await running.catch(() => undefined); // told to who asked
     },
-  };
-}
-
-/** LISTEN, taken up again after PostgreSQL was away: the client itself gives up then. */
-function createListener({ sql, log }: Deps, onNotice: () => void) {
-  let subscription: { unlisten(): Promise<void> } | undefined;
-  let isLost = false;
-  const stop = async (): Promise<void> => {
-    const old = subscription;
-    subscription = undefined;
-    try {
-      await old?.unlisten();
-    } catch (error) {
-      // Its connection is gone already, and with it the subscription.
-      log.debug({ event: "identity.unlisten", reason: errorMessage(error) });
-    }
-  };
-  return {
-    lost: () => {
-      isLost = true;
-    },
-    ensure: async () => {
-      if (isLost) await stop();
-      subscription ??= await sql.listen("axonize_identity", onNotice, onNotice);
-      isLost = false;
-    },
-    stop,
   };
 }
 
