@@ -5,13 +5,13 @@ Neither query nor body is read: they may hold secrets.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from .._core_choice import core
 from .._propagate import inject
 from .._types import SpanKind
-from ._patch import inside
+from ._patch import inside, quietly
 
 
 def begin(method: Any, host: Any, port: Any, path: Any, headers: MutableMapping[str, str]) -> Any:
@@ -28,6 +28,28 @@ def begin(method: Any, host: Any, port: Any, path: Any, headers: MutableMapping[
     with inside(span):
         inject(headers)
     return span
+
+
+def sending(name: str, begin_of: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Wraps a client's `send(self, request, **kwargs)`; `begin_of(request)` begins the span."""
+
+    def patched(original: Any) -> Any:
+        def send(self: Any, request: Any, **kwargs: Any) -> Any:
+            span = quietly(name, begin_of, request)
+            if span is None:
+                return original(self, request, **kwargs)
+            try:
+                with inside(span):
+                    response = original(self, request, **kwargs)
+            except BaseException as error:
+                span._finish(error)
+                raise
+            end(span, getattr(response, "status_code", None))
+            return response
+
+        return send
+
+    return patched
 
 
 def end(span: Any, status: Any) -> None:

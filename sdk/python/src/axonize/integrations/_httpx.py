@@ -10,30 +10,13 @@ from ._patch import inside, quietly, wrap
 
 def patch(module: Any) -> None:
     """Called with `httpx._client` or `httpx2._client`."""
-    wrap(module.Client, "send", _send)
+    wrap(module.Client, "send", _http_calls.sending("httpx", _begin))
     wrap(module.AsyncClient, "send", _async_send)
 
 
 def _begin(request: Any) -> Any:
     url = request.url
     return _http_calls.begin(request.method, url.host, url.port, url.path, request.headers)
-
-
-def _send(original: Any) -> Any:
-    def send(self: Any, request: Any, **kwargs: Any) -> Any:
-        span = quietly("httpx", _begin, request)
-        if span is None:
-            return original(self, request, **kwargs)
-        try:
-            with inside(span):
-                response = original(self, request, **kwargs)
-        except BaseException as error:
-            span._finish(error)
-            raise
-        _http_calls.end(span, getattr(response, "status_code", None))
-        return response
-
-    return send
 
 
 def _async_send(original: Any) -> Any:
