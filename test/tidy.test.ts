@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative } from "node:path";
 import { test } from "node:test";
+import { pureRooms, rooms } from "./support/rooms.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -19,27 +20,6 @@ const limits = {
   styleLines: 150,
   architectureLines: 300,
 };
-
-const shared = ["core/contract", "core/runtime"] as const;
-const services = ["ingest", "dashboard/api", "agent"] as const;
-/** Room → rooms it may import; `test` and `bench` may import anything. Design §3, reference A6. */
-const rooms: Record<string, readonly string[]> = {
-  "core/contract": [],
-  "core/runtime": ["core/contract"],
-  "core/testing": ["core/contract", "core/runtime"],
-  "ingest/decode": ["core/contract", "core/runtime", "ingest/normalize"],
-  "ingest/normalize": ["core/contract", "core/runtime"],
-  ingest: ["core/contract", "core/runtime", "ingest/decode", "ingest/normalize"],
-  "dashboard/api": ["core/contract", "core/runtime"],
-  "agent/identity": ["core/contract"],
-  agent: ["core/contract", "core/runtime", "agent/identity"],
-  "dashboard/web": ["core/contract"],
-  standalone: [...shared, ...services],
-  scripts: [...shared, ...services, "standalone", "test"],
-};
-
-/** Pure rooms: no I/O, no clock. */
-const pureRooms = ["ingest/decode/", "ingest/normalize/", "core/contract/", "agent/identity/"];
 
 interface Source {
   readonly path: string;

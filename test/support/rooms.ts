@@ -1,0 +1,34 @@
+/**
+ * Who may import whom, and which rooms are pure: the data of `test/tidy.test.ts`.
+ */
+
+const shared = ["core/contract", "core/runtime"] as const;
+const services = ["ingest", "dashboard/api", "agent"] as const;
+/** Room → rooms it may import; `test` and `bench` may import anything. Design §3, reference A6. */
+export const rooms: Record<string, readonly string[]> = {
+  "core/contract": [],
+  "core/runtime": ["core/contract"],
+  "core/testing": ["core/contract", "core/runtime"],
+  "ingest/decode": ["core/contract", "core/runtime", "ingest/normalize"],
+  "ingest/normalize": ["core/contract", "core/runtime"],
+  ingest: ["core/contract", "core/runtime", "ingest/decode", "ingest/normalize"],
+  "dashboard/api": ["core/contract", "core/runtime"],
+  "agent/identity": ["core/contract"],
+  agent: ["core/contract", "core/runtime", "agent/identity"],
+  "dashboard/web": ["core/contract"],
+  standalone: [...shared, ...services],
+  "operator/kube": shared,
+  "operator/resources": ["core/contract"],
+  operator: [...shared, "operator/kube", "operator/resources"],
+  "tools/k8s": [...shared, "scripts"],
+  scripts: [...shared, ...services, "operator", "standalone", "test", "tools/k8s"],
+};
+
+/** Pure rooms: no I/O, no clock. */
+export const pureRooms = [
+  "ingest/decode/",
+  "ingest/normalize/",
+  "core/contract/",
+  "agent/identity/",
+  "operator/resources/",
+];
