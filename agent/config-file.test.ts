@@ -8,7 +8,7 @@ import { systemClock as clock } from "@axonize/core/runtime/clock";
 import { silentLog as log } from "@axonize/core/runtime/log";
 import { watchConfigFile } from "./config-file.ts";
 import { defaultPoolConfig as defaults } from "./pool-config.ts";
-import type { PoolConfig } from "./report.ts";
+import type { PoolConfig } from "@axonize/core/contract/agent";
 
 async function until(condition: () => boolean, what: string): Promise<void> {
   const deadline = performance.now() + 20_000;

@@ -10,7 +10,7 @@ import { every, type Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import { poolConfigFrom } from "./pool-config.ts";
-import type { PoolConfig } from "./report.ts";
+import type { PoolConfig } from "@axonize/core/contract/agent";
 
 /** Looked at in any case this often: some file systems tell no changes. */
 const lookMs = 5_000;

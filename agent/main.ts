@@ -15,7 +15,7 @@ import { createExporter } from "./export/exporter.ts";
 import { lockNode } from "./lock.ts";
 import manifest from "./package.json" with { type: "json" };
 import { defaultPoolConfig as defaults } from "./pool-config.ts";
-import type { PoolConfig } from "./report.ts";
+import type { PoolConfig } from "@axonize/core/contract/agent";
 
 await runProcess({
   name: "axonize-agent",

@@ -3,7 +3,7 @@
  * name stays as it is; a value out of bounds refuses the whole.
  */
 import * as z from "zod";
-import { metricSets, type PoolConfig } from "./report.ts";
+import { metricSets, type PoolConfig } from "@axonize/core/contract/agent";
 
 const PoolConfigShape = z
   .object({

@@ -5,6 +5,7 @@
  * A reporter never throws and never waits: what it cannot hold it drops, oldest detail first, and
  * counts. Identity changes are never dropped for want of room; they are few.
  */
+import type { PoolConfig } from "@axonize/core/contract/agent";
 import type { Layer, Layers } from "./identity/records.ts";
 import type { Metric } from "./nvml/readings.ts";
 
@@ -88,33 +89,6 @@ export interface AgentStatus {
     /** The line that mends it. */
     readonly mend: string | undefined;
   }[];
-}
-
-export const metricSets = [
-  "Utilization",
-  "Memory",
-  "Power",
-  "Thermal",
-  "NVLink",
-  "PCIe",
-  "Profiling",
-  "Errors",
-] as const;
-export type MetricSet = (typeof metricSets)[number];
-
-/** Shaped as `GpuPool` `spec.agent` and `spec.sampling`; comes from a file or down the stream. */
-export interface PoolConfig {
-  /** Utilisation and power. */
-  readonly periodMs: number;
-  /** GPM and the rest. */
-  readonly slowPeriodMs: number;
-  readonly processPeriodMs: number;
-  /** How long samples are gathered before they are sealed into a batch. */
-  readonly reportPeriodMs: number;
-  readonly metricSets: readonly MetricSet[];
-  readonly hostAccess: "PodResourcesOnly" | "HostPID" | "Privileged";
-  /** Of one core, in thousandths. */
-  readonly overheadBudgetMillicores: number;
 }
 
 export interface Reporter {

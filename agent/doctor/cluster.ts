@@ -1,7 +1,7 @@
 /**
  * What surrounds the driver on a node, as findings: the kubelet, pods, processes, cgroups. Pure.
  */
-import type { PoolConfig } from "../report.ts";
+import type { PoolConfig } from "@axonize/core/contract/agent";
 import { error, ok, warning, type Finding } from "./finding.ts";
 
 export type KubeletFact =

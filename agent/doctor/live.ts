@@ -4,7 +4,8 @@
  */
 import type { Reason } from "../nvml/readings.ts";
 import type { Identity } from "../join/identity.ts";
-import type { AgentStatus, PoolConfig } from "../report.ts";
+import type { PoolConfig } from "@axonize/core/contract/agent";
+import type { AgentStatus } from "../report.ts";
 import type { SamplerState } from "../sampling/sampler.ts";
 import { kubeletFinding, podsFinding } from "./cluster.ts";
 import {

@@ -7,7 +7,8 @@
  * it computes on, and its ancestors of the same session have the set of their workers.
  */
 import type { ContainerName, ObservedBinding } from "./records.ts";
-import { resolve, type Evidence, type Level, type Resolution, type Resource } from "./resolve.ts";
+import { levelRank } from "@axonize/core/contract/attribution";
+import { resolve, type Evidence, type Resolution, type Resource } from "./resolve.ts";
 
 export interface KnownContainer {
   /** Its id where it is known, else its names; the same for its processes. */
@@ -36,19 +37,6 @@ export interface KnownProcess {
 
 /** No machine shows one container more; a larger ordinal is out of range in any case. */
 const maxOrdinals = 16;
-
-/** Least sure last: what several processes agree on is as sure as the least sure of them. */
-const byCertainty: readonly Level[] = [
-  "exact.sdk",
-  "exact.single",
-  "exact.set",
-  "exact.runtime",
-  "exact.uuidlist",
-  "derived.uuidlist",
-  "derived.pci",
-  "derived.workers",
-  "likely.homogeneous",
-];
 
 export function bindingsOf(
   containers: Iterable<KnownContainer>,
@@ -184,7 +172,7 @@ function countOf(resources: readonly Resource[] | undefined): number {
 
 /** What all say, as sure as the least sure; or that they differ, with what each may have meant. */
 function agreed(resolutions: readonly Resolution[]): Resolution {
-  const ordered = resolutions.toSorted((a, b) => rank(b.level) - rank(a.level));
+  const ordered = resolutions.toSorted((a, b) => levelRank(a.level) - levelRank(b.level));
   const [least] = ordered;
   if (least === undefined) throw new Error("assertion failed: nobody to agree");
   const warnings = [...new Set(resolutions.flatMap((each) => each.warnings))];
@@ -199,10 +187,6 @@ function agreed(resolutions: readonly Resolution[]): Resolution {
     warnings,
     evidence: [],
   };
-}
-function rank(level: Level): number {
-  const at = byCertainty.indexOf(level);
-  return at === -1 ? byCertainty.length : at;
 }
 
 function bindingFrom(

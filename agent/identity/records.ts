@@ -5,7 +5,8 @@
  * Allocation (the kubelet's word) and usage (the driver's) are kept apart because they disagree in life.
  */
 
-import type { Level, Unsure, Warning } from "./resolve.ts";
+import type { AttributionLevel as Level } from "@axonize/core/contract/attribution";
+import type { Unsure, Warning } from "./resolve.ts";
 
 /** Layer 1: a GPU in a node, under one boot and one load of the driver. Counters grow only inside it. */
 export interface Placement {

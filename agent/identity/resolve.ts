@@ -5,6 +5,12 @@
  * reason and no device. The order of ids in an allocation says nothing about ordinals, so it is never
  * used. The evidence that decided is kept with every answer.
  */
+import {
+  wholeAllocation,
+  wholeSet,
+  wholeSetLevel,
+  type AttributionLevel as Level,
+} from "@axonize/core/contract/attribution";
 import { deviceList, type DeviceList } from "./visible-devices.ts";
 
 export interface Resource {
@@ -16,20 +22,6 @@ export interface Resource {
   /** `domain:bus:device.function` in hex as NVML prints it. */
   readonly pciBusId: string | undefined;
 }
-
-export type Level =
-  | "exact.sdk"
-  | "exact.single"
-  | "exact.set"
-  | "exact.uuidlist"
-  | "exact.runtime"
-  | "derived.uuidlist"
-  | "derived.pci"
-  | "derived.workers"
-  | "likely.homogeneous"
-  | "identity.conflict"
-  | "ambiguous"
-  | "unattributed";
 
 export type Warning =
   | "runtime_not_allocated" // a process computes on a device that its container was not given
@@ -127,20 +119,16 @@ function byAbsence(from: Evidence): Resolution | undefined {
 function bySet(from: Evidence): Resolution | undefined {
   if (from.ordinal !== undefined) return undefined;
   const { allocated = [], visible, runtime } = from;
-  if (allocated.length > 0) {
-    // Two resource types in one container: both are allocated, one is visible.
-    const open = visible === undefined ? allocated : allocated.filter((each) => has(visible, each));
-    const set = open.length > 0 ? open : allocated;
-    const level = set.length === 1 ? "exact.single" : "exact.set";
-    return sure(level, uuidsOf(set), ["the container's whole allocation"]);
-  }
+  const isOpen = (uuid: string): boolean => visible === undefined || hasUuid(visible, uuid);
+  const given = wholeSet(uuidsOf(allocated), isOpen);
+  if (given !== undefined) return sure(given.level, given.uuids, [wholeAllocation]);
   if (from.allocated === undefined && visible?.length === 1) {
     return sure("exact.single", uuidsOf(visible), ["the only device it can open"]);
   }
   if (runtime && runtime.uuids.length > 0 && runtime.pollCount >= 2) {
     return runtime.uuids.length === 1
       ? sure("exact.runtime", runtime.uuids, ["the only device it computes on"])
-      : sure("exact.set", runtime.uuids, ["all devices it computes on"]);
+      : sure(wholeSetLevel(runtime.uuids), runtime.uuids, ["all devices it computes on"]);
   }
   const ran = runtime?.uuids ?? from.containerRuntime;
   const candidates = ran.length > 0 ? ran : uuidsOf(visible ?? []);

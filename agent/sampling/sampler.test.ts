@@ -8,7 +8,7 @@ import test from "node:test";
 import { systemClock } from "@axonize/core/runtime/clock";
 import { silentLog } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
-import type { PoolConfig } from "../report.ts";
+import type { PoolConfig } from "@axonize/core/contract/agent";
 import { createCollectingReporter } from "../testing/collecting-reporter.ts";
 import { createFakeNode, type FakeNode } from "../testing/fake-driver.ts";
 import { createSamplingMetrics } from "./metrics.ts";

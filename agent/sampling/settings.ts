@@ -2,7 +2,7 @@
  * From a pool's configuration to what the sampling thread is told. Pure.
  */
 import type { ReadSets } from "../nvml/readings.ts";
-import type { MetricSet, PoolConfig } from "../report.ts";
+import type { MetricSet, PoolConfig } from "@axonize/core/contract/agent";
 import type { Settings } from "./protocol.ts";
 
 const setNames: Record<keyof ReadSets, MetricSet> = {

@@ -1,13 +1,13 @@
 /**
  * A reporter that keeps what it is told, for tests.
  */
+import type { PoolConfig } from "@axonize/core/contract/agent";
 import { defaultPoolConfig } from "../pool-config.ts";
 import type {
   AgentStatus,
   DeviceEvent,
   DeviceFacts,
   IdentityChange,
-  PoolConfig,
   Reporter,
   Sample,
 } from "../report.ts";

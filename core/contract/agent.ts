@@ -1,6 +1,6 @@
 /**
- * What agent and ingest agree on beside `agent.proto`: the method and the fields of a sample with their
- * numbers on the wire.
+ * What agent and ingest agree on beside `agent.proto`: the method, the fields of a sample with their
+ * numbers on the wire, and what a pool tells its agents.
  *
  * A field's number is its place in `sampleFields`; fields are only ever appended. A value travels as
  * an integer, `value × scale` rounded; the scales keep at least what NVML tells (percent, milliwatts,
@@ -62,3 +62,33 @@ export const sampleFields = [
   { name: "tensorActivityRatio", column: "tensor_activity", ...profiled },
   { name: "dramActivityRatio", column: "dram_activity", ...profiled },
 ] as const satisfies readonly SampleFieldSpec[];
+
+export const metricSets = [
+  "Utilization",
+  "Memory",
+  "Power",
+  "Thermal",
+  "NVLink",
+  "PCIe",
+  "Profiling",
+  "Errors",
+] as const;
+export type MetricSet = (typeof metricSets)[number];
+
+/**
+ * What the operator makes of a GpuPool and the agents of its nodes follow: JSON in a mounted file or down
+ * the stream.
+ */
+export interface PoolConfig {
+  /** Utilisation and power. */
+  readonly periodMs: number;
+  /** GPM and the rest. */
+  readonly slowPeriodMs: number;
+  readonly processPeriodMs: number;
+  /** How long samples are gathered before they are sealed into a batch. */
+  readonly reportPeriodMs: number;
+  readonly metricSets: readonly MetricSet[];
+  readonly hostAccess: "PodResourcesOnly" | "HostPID" | "Privileged";
+  /** Of one core, in thousandths. */
+  readonly overheadBudgetMillicores: number;
+}

@@ -7,6 +7,12 @@
  * Where tenants share a cluster, a pod binds only spans of its namespace's tenant: a payload proves
  * nothing about pods (design §10).
  */
+import {
+  levelRank,
+  wholeAllocation,
+  wholeSet,
+  wholeSetLevel,
+} from "@axonize/core/contract/attribution";
 import type { Attributed, DeviceQuestion, ResourceFacts } from "../decode/devices.ts";
 import * as limits from "./limits.ts";
 import { pidKey, podNameKey, type IdentityView, type Interval } from "./view.ts";
@@ -120,12 +126,7 @@ function byItself(
   const { sdkUuids, ordinals } = question;
   if (sdkUuids.length === 0) return undefined;
   const given = new Set(then.flatMap(({ uuids, candidates }) => [...uuids, ...candidates]));
-  const level =
-    ordinals.length > 0 || question.isNamed
-      ? "exact.sdk"
-      : sdkUuids.length === 1
-        ? "exact.single"
-        : "exact.set";
+  const level = ordinals.length > 0 || question.isNamed ? "exact.sdk" : wholeSetLevel(sdkUuids);
   const evidence = ["the process reported its UUID"];
   if (sdkUuids.every((uuid) => given.has(uuid))) {
     return {
@@ -154,7 +155,7 @@ function byItself(
 function byOrdinals(then: readonly Interval[], { ordinals, facts }: DeviceQuestion): Answer {
   if (then.length === 0) return nothing;
   const answers = ordinals.map((ordinal) => byOrdinal(then, ordinal, facts));
-  const worst = answers.toSorted((a, b) => rankOf(a.level) - rankOf(b.level))[0] ?? nothing;
+  const worst = answers.toSorted((a, b) => levelRank(a.level) - levelRank(b.level))[0] ?? nothing;
   const evidence = distinct(answers.flatMap((each) => each.evidence));
   const isSure = answers.every(({ devices }) => devices.length > 0);
   if (isSure) {
@@ -197,12 +198,10 @@ function bySet(then: readonly Interval[], isKnown: boolean): Answer {
 
 function ofOneContainer(then: readonly Interval[]): Answer {
   const sets = then.filter((each) => each.kind === "binding" && each.ordinal === undefined);
-  const devices = distinct(
-    then.filter(({ kind }) => kind === "allocation").flatMap(({ uuids }) => uuids),
-  );
-  if (devices.length > 0) {
-    const level = devices.length === 1 ? "exact.single" : "exact.set";
-    return { ...nothing, devices, level, evidence: ["the container's whole allocation"] };
+  const allocated = then.filter(({ kind }) => kind === "allocation").flatMap(({ uuids }) => uuids);
+  const given = wholeSet(allocated);
+  if (given !== undefined) {
+    return { ...nothing, devices: given.uuids, level: given.level, evidence: [wholeAllocation] };
   }
   // Nobody allocates on a host without a kubelet, and nothing to a privileged container.
   const whole =
@@ -224,21 +223,4 @@ function fromBinding(binding: Interval): Answer {
   };
 }
 
-/** From unsure to sure: of several ordinals the least sure one tells the span's level. */
-const ranks = [
-  "",
-  "unattributed",
-  "identity.conflict",
-  "ambiguous",
-  "likely.homogeneous",
-  "derived.pci",
-  "derived.uuidlist",
-  "derived.workers",
-  "exact.runtime",
-  "exact.uuidlist",
-  "exact.set",
-  "exact.single",
-  "exact.sdk",
-];
-const rankOf = (level: string): number => ranks.indexOf(level);
 const distinct = <T>(items: readonly T[]): T[] => [...new Set(items)];

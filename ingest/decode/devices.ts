@@ -6,6 +6,7 @@
  * span. Without it the process's word stands alone. A call without an ordinal belongs to all that its
  * process was given (design §10); other spans without one did not run on a device.
  */
+import { wholeSetLevel } from "@axonize/core/contract/attribution";
 import { fields, type Said } from "../normalize/said.ts";
 import type { RequestContext } from "./decoder.ts";
 import type { Resource } from "./resources.ts";
@@ -256,7 +257,7 @@ function restOf(json: Uint8Array): { containerId: string; pid: number | undefine
 /** The process's word, unchecked: there is nobody to ask. */
 function byItselfAlone({ sdkUuids, ordinals, isNamed }: DeviceQuestion): Attributed {
   const byOrdinal = ordinals.length > 0 || isNamed;
-  const level = byOrdinal ? "exact.sdk" : sdkUuids.length === 1 ? "exact.single" : "exact.set";
+  const level = byOrdinal ? "exact.sdk" : wholeSetLevel(sdkUuids);
   return {
     devices: sdkUuids,
     level: sdkUuids.length === 0 ? "" : level,
