@@ -8,6 +8,10 @@ export const captureModes = ["None", "Redacted", "Full"] as const;
 export const Capture = z
   .enum(captureModes)
   .describe("What happens to prompts and completions before storage.");
+/** `ReadOnly` and `Suspended` stop ingest and keep queries; `Suspended` stops injection, too. */
+export const adminStates = ["Active", "ReadOnly", "Suspended"] as const;
+/** What ingest does beyond a limit: keeps a part of the traces whole, refuses, or only says so. */
+export const excessActions = ["Sample", "Reject", "Warn"] as const;
 export const scopes = ["Ingest", "Query", "Admin"] as const;
 export const Scope = z.enum(scopes);
 

@@ -181,3 +181,69 @@ test("use of a key is written down when the process stops", async () => {
   const [row] = await sql`SELECT last_used_at FROM api_keys WHERE id = ${made.id}`;
   assert.ok(row?.["last_used_at"] instanceof Date);
 });
+
+const group = { name: "ingest", cluster: "", namespace: "prod", uid: "uid-1" };
+async function makeOperatorKey(tenant: string, state: string, overlapSeconds = 3600) {
+  const made = generateKey();
+  await sql`
+    INSERT INTO api_keys (id, tenant_id, name, secret_sha256, scopes, owner, cluster, namespace,
+      namespace_uid, state, overlap_seconds)
+    VALUES (${made.id}, ${tenant}, ${group.name}, ${made.secretSha256}, ${["Ingest"]}, 'operator',
+      ${group.cluster}, ${group.namespace}, ${group.uid}, ${state}, ${overlapSeconds})`;
+  return made;
+}
+
+test("a pending key is taken, and its first use makes it the active one; the one before retires", async () => {
+  await makeTenant("team-i");
+  const old = await makeOperatorKey("team-i", "active");
+  const fresh = await makeOperatorKey("team-i", "pending");
+  const own = await createAccess(
+    { sql, clock, log: silentLog },
+    { adminKey: undefined, loopbackTenant: undefined },
+  );
+  for (const { key } of [old, fresh]) {
+    const grant = own.authenticate(key, { peerLoopback: false });
+    assert.ok(!isRefusal(grant) && grant.binding?.namespace === "prod");
+  }
+  await own[Symbol.asyncDispose]();
+  const rows = await sql<{ id: string; state: string; expires_at: Date | null }[]>`
+    SELECT id, state, expires_at FROM api_keys WHERE tenant_id = 'team-i'`;
+  const states = new Map(rows.map((row) => [row.id, row]));
+  assert.equal(states.get(fresh.id)?.state, "active");
+  assert.equal(states.get(old.id)?.state, "retiring");
+  const leftMs = (states.get(old.id)?.expires_at?.getTime() ?? 0) - systemClock.now();
+  assert.ok(leftMs > 3_500_000 && leftMs <= 3_601_000, `${leftMs} ms of overlap`);
+  await access.refresh();
+  assert.ok(!isRefusal(ask(old.key)), "it goes on until its overlap is over");
+});
+
+test("a group has at most one active and one pending key, whoever writes", async () => {
+  await makeTenant("team-j");
+  await makeOperatorKey("team-j", "active");
+  await assert.rejects(makeOperatorKey("team-j", "active"), /api_keys_one_active/);
+  await makeOperatorKey("team-j", "pending");
+  await assert.rejects(makeOperatorKey("team-j", "pending"), /api_keys_one_pending/);
+});
+
+test("the version before revokes by a time alone, and the state follows", async () => {
+  await makeTenant("team-k");
+  const made = await makeKey("team-k");
+  await sql`UPDATE api_keys SET revoked_at = now() WHERE id = ${made.id}`;
+  const [row] = await sql`SELECT state FROM api_keys WHERE id = ${made.id}`;
+  assert.equal(row?.["state"], "revoked");
+});
+
+test("a key speaks with its namespace's environment, as soon as that is changed", async () => {
+  await makeTenant("team-l");
+  const made = await makeOperatorKey("team-l", "active");
+  await sql`
+    INSERT INTO tenant_namespaces (cluster, namespace, namespace_uid, tenant_id, environment)
+    VALUES ('', 'prod', 'uid-1', 'team-l', 'production')`;
+  const environment = (): string | undefined => {
+    const grant = ask(made.key);
+    return isRefusal(grant) ? undefined : grant.binding?.environment;
+  };
+  await until("the environment", () => environment() === "production");
+  await sql`UPDATE tenant_namespaces SET environment = 'live' WHERE namespace_uid = 'uid-1'`;
+  await until("its change", () => environment() === "live");
+});

@@ -8,7 +8,7 @@
  */
 import { timingSafeEqual } from "node:crypto";
 import { retentionClasses } from "../contract/attributes.ts";
-import type { captureModes, scopes } from "../contract/tenant.ts";
+import type { adminStates, captureModes, excessActions, scopes } from "../contract/tenant.ts";
 import { generateKey, parseKey, sha256 } from "./api-key.ts";
 import { every, type Clock } from "./clock.ts";
 import { errorMessage } from "./error.ts";
@@ -27,9 +27,27 @@ export interface TenantAccess {
   capture: CaptureMode;
   spansPerSecond: number | undefined;
   bytesPerDay: number | undefined;
+  /** Spans above the rate that may come at once; undefined: two seconds' worth. */
+  burstSpans: number | undefined;
+  onExceeded: (typeof excessActions)[number];
+  /** Of a million traces so many are kept, chosen by their ids. */
+  tracesPerMillion: number;
+  adminState: (typeof adminStates)[number];
+  lifecycle: "active" | "terminating" | "orphaned";
   retentionDays: number;
   /** The smallest retention class (days) that is at least `retentionDays`. */
   retentionClass: number;
+  /** Of attributes, events and content. */
+  payloadRetentionClass: number;
+}
+
+/** The namespace that a key was made for. */
+export interface KeyBinding {
+  /** Differs for every namespace and environment. */
+  id: string;
+  namespace: string;
+  /** Of spans that name none; empty: it is not known. */
+  environment: string;
 }
 
 export interface Grant {
@@ -39,6 +57,7 @@ export interface Grant {
   keyId: string | undefined;
   /** May use the admin routes. */
   admin: boolean;
+  binding?: KeyBinding;
 }
 
 export interface Refusal {
@@ -216,24 +235,38 @@ interface TenantRecord {
   spans_per_second: number | null;
   bytes_per_day: number | null;
   retention_days: number;
+  burst_spans: number | null;
+  on_exceeded: TenantAccess["onExceeded"];
+  traces_per_million: number;
+  admin_state: TenantAccess["adminState"];
+  lifecycle: TenantAccess["lifecycle"];
+  payload_days: number | null;
 }
 
+interface KeyRow {
+  id: string;
+  tenant_id: string;
+  secret_sha256: Uint8Array;
+  scopes: Scope[];
+  expires_at: Date | null;
+  namespace: string | null;
+  namespace_uid: string | null;
+  environment: string | null;
+}
+
+/** Keys whose Secret is still being written are taken, too: a pod may have read it already. */
 async function readSnapshot(sql: Sql, log: Log): Promise<Snapshot> {
   const [tenantRows, keyRows] = await Promise.all([
     sql<TenantRecord[]>`
-      SELECT id, num, name, capture, spans_per_second, bytes_per_day, retention_days
+      SELECT id, num, name, capture, spans_per_second, bytes_per_day, retention_days, burst_spans,
+        on_exceeded, traces_per_million, admin_state, lifecycle, payload_days
       FROM tenants ORDER BY num LIMIT ${limits.tenants + 1}`,
-    sql<
-      {
-        id: string;
-        tenant_id: string;
-        secret_sha256: Uint8Array;
-        scopes: Scope[];
-        expires_at: Date | null;
-      }[]
-    >`
-      SELECT id, tenant_id, secret_sha256, scopes, expires_at
-      FROM api_keys WHERE revoked_at IS NULL ORDER BY created_at, id LIMIT ${limits.keys + 1}`,
+    sql<KeyRow[]>`
+      SELECT k.id, k.tenant_id, secret_sha256, scopes, expires_at, k.namespace, k.namespace_uid,
+        n.environment
+      FROM api_keys k LEFT JOIN tenant_namespaces n
+        ON n.cluster = k.cluster AND n.namespace_uid = k.namespace_uid
+      WHERE revoked_at IS NULL ORDER BY created_at, k.id LIMIT ${limits.keys + 1}`,
   ]);
   if (tenantRows.length > limits.tenants || keyRows.length > limits.keys) {
     log.error({ event: "access.full", tenants: tenantRows.length, keys: keyRows.length });
@@ -249,10 +282,21 @@ async function readSnapshot(sql: Sql, log: Log): Promise<Snapshot> {
     keys.set(row.id, {
       secretSha256: row.secret_sha256,
       expiresMs: row.expires_at?.getTime(),
-      grant: { tenant, scopes, keyId: row.id, admin: scopes.has("Admin") },
+      grant: {
+        tenant,
+        scopes,
+        keyId: row.id,
+        admin: scopes.has("Admin"),
+        ...(row.namespace === null ? {} : { binding: bindingOf(row, row.namespace) }),
+      },
     });
   }
   return { tenants, keys };
+}
+
+function bindingOf(row: KeyRow, namespace: string): KeyBinding {
+  const environment = row.environment ?? "";
+  return { id: `${row.namespace_uid ?? ""}/${namespace}/${environment}`, namespace, environment };
 }
 
 function tenantFromRecord(row: TenantRecord): TenantAccess {
@@ -263,8 +307,14 @@ function tenantFromRecord(row: TenantRecord): TenantAccess {
     capture: row.capture,
     spansPerSecond: row.spans_per_second ?? undefined,
     bytesPerDay: row.bytes_per_day ?? undefined,
+    burstSpans: row.burst_spans ?? undefined,
+    onExceeded: row.on_exceeded,
+    tracesPerMillion: row.traces_per_million,
+    adminState: row.admin_state,
+    lifecycle: row.lifecycle,
     retentionDays: row.retention_days,
     retentionClass: retentionClassFor(row.retention_days),
+    payloadRetentionClass: retentionClassFor(row.payload_days ?? row.retention_days),
   };
 }
 
@@ -299,5 +349,10 @@ async function writeUsed(sql: Sql, used: Set<string>): Promise<void> {
   if (used.size === 0) return;
   const ids = [...used];
   used.clear();
-  await sql`UPDATE api_keys SET last_used_at = now() WHERE id = ANY(${ids})`;
+  const rows = await sql<{ id: string; state: string }[]>`
+    UPDATE api_keys SET last_used_at = now() WHERE id = ANY(${ids}) RETURNING id, state`;
+  // Whoever has it read it in its Secret: the step that the operator did not get to.
+  for (const { id } of rows.filter(({ state }) => state === "pending")) {
+    await sql`SELECT promote_api_key(${id})`;
+  }
 }

@@ -16,6 +16,12 @@ const tenant = {
   bytesPerDay: undefined,
   retentionDays: 30,
   retentionClass: 30,
+  burstSpans: undefined,
+  onExceeded: "Reject",
+  tracesPerMillion: 1_000_000,
+  adminState: "Active",
+  lifecycle: "active",
+  payloadRetentionClass: 30,
 } as const;
 const scope: TenantScope = { tenant, fromMs: 0, toMs: 1, signal };
 

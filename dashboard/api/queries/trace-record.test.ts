@@ -76,6 +76,12 @@ test("code and engine make the same record of a trace", async () => {
     bytesPerDay: undefined,
     retentionDays: 30,
     retentionClass: 30,
+    burstSpans: undefined,
+    onExceeded: "Reject",
+    tracesPerMillion: 1_000_000,
+    adminState: "Active",
+    lifecycle: "active",
+    payloadRetentionClass: 30,
   } as const;
   const { signal } = new AbortController();
   const scope = { tenant, signal, fromMs: base - 1000, toMs: base + 60_000 };
