@@ -80,7 +80,7 @@ test("throttling is an event at its beginning and its end, idle and chosen clock
   assert.deepEqual(read(0x1, 0), []);
   assert.deepEqual(read(0x44, 20_000), ["software power cap, hardware thermal slowdown"]);
   assert.deepEqual(read(0x44, 40_000), []);
-  assert.deepEqual(read(0x2, 60_000), ["none any more"]);
+  assert.deepEqual(read(0x2, 60_000), ["none: full speed again"]);
 });
 
 test("a card that flips at its power cap makes at most one event in ten seconds", () => {

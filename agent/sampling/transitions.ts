@@ -131,7 +131,7 @@ function throttled(
   state.throttle = bits;
   state.throttleToldMs = at.monotonicMs;
   const names = throttleBits.filter(([bit]) => (bits & bit) !== 0).map(([, name]) => name);
-  const detail = { code: bits, reasons: names.join(", ") || "none any more" };
+  const detail = { code: bits, reasons: names.join(", ") || "none: full speed again" };
   return [{ atMs: at.ms, gpuUuid, kind: "throttle", detail }];
 }
 

@@ -124,12 +124,23 @@ export function createView(deps: Deps, to: Target): View {
   };
 }
 
+/** `GPU-4f2…: throttle, thermal slowdown`: a terminal shows the sentence alone. */
+function sentence({ kind, gpuUuid, detail }: DeviceEvent): string {
+  const { code, ...words } = detail;
+  const what = [
+    kind === "xid" && code !== undefined ? `XID ${code}` : kind,
+    ...Object.values(words),
+  ];
+  return `${gpuUuid}: ${what.join(", ")}`;
+}
+
 /** Events for the reporter, the log and the count. */
 function createTell({ metrics, log, reporter }: Deps): (events: readonly DeviceEvent[]) => void {
   return (events) => {
     for (const event of events) {
       metrics.events.inc({ kind: event.kind });
-      log.warn({ event: `device.${event.kind}`, ...event.detail, gpu: event.gpuUuid });
+      const entry = { event: `device.${event.kind}`, ...event.detail, gpu: event.gpuUuid };
+      log[event.detail["code"] === 0 ? "info" : "warn"](entry, sentence(event));
       reporter.event(event);
     }
   };

@@ -88,6 +88,16 @@ async function raw(path: string, headers: Record<string, string>): Promise<numbe
   });
 }
 
+test("a parameter that a path does not have is refused by its name, not ignored", async () => {
+  const answer = await get<Problem>("/api/v1/traces?modle=llama");
+  assert.equal(answer.status, 400);
+  assert.match(answer.body.detail ?? "", /no parameter modle\. This path takes .*\bmodel\b/);
+  assert.deepEqual(
+    answer.body.errors?.map(({ path }) => path),
+    ["query.modle"],
+  );
+});
+
 test("on loopback no key is needed for reading, but always for the admin routes", async () => {
   assert.equal((await get("/api/v1/traces")).status, 200);
   assertProblem(await get("/api/v1/admin/tenants"), 401, "unauthenticated");

@@ -95,7 +95,7 @@ async function answer(options: {
     endpoint.auth === "none" ? undefined : authorize(authenticate(request, deps), endpoint.auth);
   const input = {
     params: parse("path", endpoint.params, request.params),
-    query: parse("query", endpoint.query, queryOf(request)),
+    query: parse("query", endpoint.query, knownOnly(endpoint.query, queryOf(request))),
     body: parse("body", endpoint.body, request.body),
   };
   let { status } = endpoint;
@@ -126,6 +126,29 @@ function parse(where: string, schema: z.ZodType | undefined, value: unknown): un
   const parsed = schema.safeParse(value);
   if (!parsed.success) throw invalidInput(where, parsed.error);
   return parsed.data;
+}
+
+/**
+ * A mistyped filter that is ignored answers a question that nobody asked: everything, instead of a few.
+ * Paths that take no parameters ignore them.
+ */
+function knownOnly(
+  schema: z.ZodType | undefined,
+  query: Record<string, string | string[]>,
+): Record<string, string | string[]> {
+  if (schema === undefined || !("shape" in schema)) return query;
+  const known = Object.keys(schema.shape ?? {});
+  const unknown = Object.keys(query).filter((name) => !known.includes(name));
+  if (unknown.length === 0) return query;
+  throw new AxonizeError(
+    "invalid-request",
+    `There is no parameter ${unknown.slice(0, 5).join(", ")}. This path takes ${known.join(", ")}.`,
+    {
+      errors: unknown
+        .slice(0, 20)
+        .map((name) => ({ path: `query.${name}`, message: "is not a parameter of this path" })),
+    },
+  );
 }
 
 /** Names that come once as text, names that repeat as arrays. */

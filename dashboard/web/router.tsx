@@ -47,6 +47,7 @@ const routeTree = rootRoute.addChildren([
   page("/requests", () => import("./pages/requests/Page.tsx")),
   page("/requests/$traceId", () => import("./pages/request/Page.tsx")),
   page("/fleet", () => import("./pages/fleet/Page.tsx")),
+  page("/fleet/$gpu", () => import("./pages/device/Find.tsx")),
   page("/fleet/$node/$gpu", () => import("./pages/device/Page.tsx")),
   page("/settings", () => import("./pages/settings/Page.tsx")),
   page("/system", () => import("./pages/system/Page.tsx")),

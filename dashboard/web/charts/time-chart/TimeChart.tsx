@@ -36,6 +36,11 @@ export interface TimeChartProps {
   readonly marks?: readonly { readonly ms: number; readonly bad: boolean }[];
   /** Stretches that are shaded, e.g. in which the device slowed itself. */
   readonly bands?: readonly { readonly fromMs: number; readonly toMs: number }[];
+  /**
+   * Where the data end. A step that this cuts is not over: lines stop before it, for a sum over half a
+   * step would look like a fall; a bar is drawn as far as it has grown.
+   */
+  readonly untilMs?: number;
   readonly axisTimes?: boolean;
   /** Bytes: ticks at powers of two. */
   readonly binary?: boolean;
@@ -46,7 +51,7 @@ export function TimeChart(props: TimeChartProps): ReactNode {
   const { title, series, zone, startMs, format } = props;
   const shade = useStore(theme);
   const [at, setAt] = useState<number | undefined>(undefined);
-  const index = at ?? lastKnown(series);
+  const index = at ?? lastKnown(series, wholeSteps(props));
   return (
     <figure className={styles.chart}>
       <figcaption className={styles.head}>
@@ -111,11 +116,25 @@ function Swatch({ color }: { readonly color: SeriesSpec["color"] }): ReactNode {
 }
 
 function dataOf(props: TimeChartProps): uPlot.AlignedData {
-  return [props.startMs.map((ms) => ms / 1e3), ...props.series.map((s) => [...s.values])];
+  const whole = wholeSteps(props);
+  return [
+    props.startMs.map((ms) => ms / 1e3),
+    ...props.series.map(({ look, values }) =>
+      look === "bars" ? [...values] : values.map((value, at) => (at < whole ? value : null)),
+    ),
+  ];
 }
 
-function lastKnown(series: readonly SeriesSpec[]): number | undefined {
-  const index = Math.max(...series.map((s) => s.values.findLastIndex((v) => v !== null)));
+/** How many steps are over. Where there is only one, it is shown all the same. */
+function wholeSteps({ startMs, stepMs, untilMs }: TimeChartProps): number {
+  const last = startMs.at(-1);
+  const isCut = untilMs !== undefined && last !== undefined && last + stepMs > untilMs;
+  return isCut && startMs.length > 1 ? startMs.length - 1 : startMs.length;
+}
+
+function lastKnown(series: readonly SeriesSpec[], whole: number): number | undefined {
+  const known = series.map((s) => s.values.findLastIndex((v, at) => v !== null && at < whole));
+  const index = Math.max(...known);
   return index >= 0 ? index : undefined;
 }
 

@@ -36,6 +36,7 @@ import { Figure } from "../../ui/Figure.tsx";
 import { PageHead } from "../../ui/PageHead.tsx";
 import { EmptyState, SkeletonRows, problemFrom } from "../../ui/State.tsx";
 import styles from "./Page.module.css";
+import { Slices } from "./Slices.tsx";
 import { Split } from "./Split.tsx";
 
 export function Page(): ReactNode {
@@ -365,6 +366,7 @@ function Side({
           </div>
         ))}
       </section>
+      <Slices gpu={gpu} />
       <section className={styles.section}>
         <h2 className={styles.heading}>Device</h2>
         <dl>

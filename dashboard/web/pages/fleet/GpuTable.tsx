@@ -5,7 +5,7 @@ import { useState, type ReactNode } from "react";
 import type { Gpu } from "@axonize/core/contract/gpu";
 import { bytes, count, percent, type Quantity } from "../../data/format.ts";
 import { Num } from "../../ui/Figure.tsx";
-import { activity, shortName, whole } from "./fleet.ts";
+import { activity, deviceOrder, shortName, whole } from "./fleet.ts";
 import styles from "./GpuTable.module.css";
 
 interface Column {
@@ -63,6 +63,13 @@ const columns: readonly Column[] = [
   { id: "calls", label: "Calls", sort: (g) => g.requestCount, cell: (g) => count(g.requestCount) },
 ];
 const textColumns = new Set(["node", "index", "name", "holder"]);
+/** Left out on a telephone, where the readings would not fit beside them; the panel has them. */
+const wideColumns = new Set(["name", "holder", "clock"]);
+
+const cellClass = (id: string): string =>
+  [textColumns.has(id) ? styles.text : styles.number, wideColumns.has(id) ? styles.wide : ""].join(
+    " ",
+  );
 
 export function GpuTable(props: {
   readonly gpus: readonly Gpu[];
@@ -72,13 +79,25 @@ export function GpuTable(props: {
 }): ReactNode {
   const [sort, setSort] = useState({ id: "node", down: false });
   const column = columns.find(({ id }) => id === sort.id) ?? columns[0];
+  // Within equal values, and within a node, a card comes before its slices, cards by number.
+  const places = deviceOrder(props.gpus);
+  const place = (gpu: Gpu): number => places.get(gpu.uuid) ?? 0;
   const sorted = [...props.gpus].sort((a, b) => {
+    if (sort.id === "index" || sort.id === "node") {
+      const byNode = a.node.localeCompare(b.node, "en", { numeric: true });
+      const byPlace = place(a) - place(b);
+      return sort.id === "node"
+        ? (sort.down ? -byNode : byNode) || byPlace
+        : sort.down
+          ? -byPlace
+          : byPlace;
+    }
     const [x, y] = [column?.sort(a) ?? "", column?.sort(b) ?? ""];
     const order =
       typeof x === "number" && typeof y === "number"
         ? x - y
         : String(x).localeCompare(String(y), "en", { numeric: true });
-    return (sort.down ? -order : order) || a.uuid.localeCompare(b.uuid);
+    return (sort.down ? -order : order) || place(a) - place(b);
   });
   return (
     <section className={styles.scroller} aria-label="Devices" tabIndex={0}>
@@ -89,7 +108,7 @@ export function GpuTable(props: {
               <th
                 key={id}
                 scope="col"
-                className={textColumns.has(id) ? undefined : styles.number}
+                className={cellClass(id)}
                 aria-sort={sort.id === id ? (sort.down ? "descending" : "ascending") : undefined}
               >
                 <button
@@ -121,7 +140,7 @@ export function GpuTable(props: {
                 const content = cell(gpu);
                 const shown = typeof content === "string" ? content : <Num q={content} />;
                 return (
-                  <td key={id} className={textColumns.has(id) ? styles.text : styles.number}>
+                  <td key={id} className={cellClass(id)}>
                     {id === "node" ? (
                       <button
                         type="button"

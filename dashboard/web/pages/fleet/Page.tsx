@@ -92,6 +92,7 @@ function Fleet({ all }: { readonly all: readonly Gpu[] }): ReactNode {
               ))}
             </span>
             {metric.high}
+            {table ? null : <StateLegend />}
           </span>
           <Segmented
             look="boxed"
@@ -144,6 +145,16 @@ function Fleet({ all }: { readonly all: readonly Gpu[] }): ReactNode {
         />
       ) : null}
     </div>
+  );
+}
+
+/** What the grid says with something other than the ramp's colours. */
+function StateLegend(): ReactNode {
+  return (
+    <>
+      <i className={styles.hatched} /> held by nobody or silent
+      <i className={styles.outlined} /> held but idle
+    </>
   );
 }
 

@@ -137,6 +137,16 @@ export function groupFleet(gpus: readonly Gpu[]): readonly ModelGroup[] {
     .sort((a, b) => b.count - a.count);
 }
 
+/** Places of the devices: node by node, cards by number, each before its slices. */
+export function deviceOrder(gpus: readonly Gpu[]): ReadonlyMap<string, number> {
+  const order = groupFleet(gpus)
+    .flatMap(({ nodes }) => nodes)
+    .sort((a, b) => a.node.localeCompare(b.node, "en", { numeric: true }))
+    .flatMap(({ gpus: cards }) => cards)
+    .flatMap(({ gpu, slices }) => [gpu.uuid, ...slices.map(({ uuid }) => uuid)]);
+  return new Map(order.map((uuid, place) => [uuid, place]));
+}
+
 export function shortName(name: string): string {
   return name
     .replace(/^NVIDIA\s+/, "")

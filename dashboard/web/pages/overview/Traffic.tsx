@@ -4,7 +4,7 @@
 import type { ReactNode } from "react";
 import type { Overview } from "@axonize/core/contract/analytics";
 import { TimeChart } from "../../charts/time-chart/TimeChart.tsx";
-import { count, durationMs } from "../../data/format.ts";
+import { count, durationMs, timeMs } from "../../data/format.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
 import { useStore } from "../../data/queries.ts";
 import type { MsRange } from "../../data/time.ts";
@@ -19,12 +19,14 @@ export function Traffic({
 }): ReactNode {
   const zone = useStore(zoneStore);
   const { series, stepMs } = data;
+  const untilMs = timeMs(data.to);
   const shared = {
     startMs: series.startMs,
     stepMs,
     zone,
     height: 126,
     syncKey: "overview",
+    untilMs,
     onBrush,
   };
   return (

@@ -7,6 +7,7 @@ import { X } from "lucide-react";
 import { useState, type ReactNode } from "react";
 import type { SpanDetail, Trace } from "@axonize/core/contract/trace";
 import { clock, duration, durationMs, say, timeMs } from "../../data/format.ts";
+import { levelWords } from "../../data/level.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
 import { useEndpoint, useRefresh, useStore } from "../../data/queries.ts";
 import { carry, useUrlState } from "../../data/url.ts";
@@ -16,6 +17,7 @@ import { CopyButton } from "../../ui/CopySnippet.tsx";
 import { ProblemView, SkeletonRows } from "../../ui/State.tsx";
 import { AttributeTable, Content } from "./Attributes.tsx";
 import styles from "./Detail.module.css";
+import { Devices } from "./Devices.tsx";
 
 export const detailTabs = [
   { value: "attributes", label: "Attributes" },
@@ -166,7 +168,6 @@ function Summary({ detail }: { readonly detail: SpanDetail }): ReactNode {
     ["per token", detail.perTokenMs === null ? "" : say(durationMs(detail.perTokenMs))],
     ["tokens", tokens.join(", ")],
     ["finish", detail.finishReason],
-    ["GPU", detail.gpus.length === 0 ? "" : `${detail.gpus.join(", ")} · ${detail.gpuLevel}`],
     ["marks", detail.marks.join(", ")],
   ];
   const shown = facts.filter(([, value]) => value !== "");
@@ -178,6 +179,14 @@ function Summary({ detail }: { readonly detail: SpanDetail }): ReactNode {
           <dd>{value}</dd>
         </div>
       ))}
+      {detail.gpus.length === 0 ? null : (
+        <div className={styles.fact}>
+          <dt>GPU</dt>
+          <dd title={levelWords(detail.gpuLevel).long}>
+            <Devices traceId={detail.traceId} uuids={detail.gpus} /> · {detail.gpuLevel}
+          </dd>
+        </div>
+      )}
       <div className={styles.fact}>
         <dt>span id</dt>
         <dd>
