@@ -1,32 +1,39 @@
 /**
- * `npm run generate`: writes what is derived from code into docs/: the OpenAPI document, and the
- * references of API, configuration and metrics. `--check` writes nothing and fails when one differs.
+ * `npm run generate`: writes what is derived from code: in docs/ the OpenAPI document and the references
+ * of API, configuration and metrics, in images/ the Dockerfiles. `--check` writes nothing and fails when
+ * one differs.
  */
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { apiMarkdown } from "./generate/api-markdown.ts";
 import { configMarkdown } from "./generate/config-markdown.ts";
+import { imageFiles } from "./generate/images.ts";
+import { crdFiles } from "./generate/crds.ts";
+import { crdsMarkdown } from "./generate/crds-markdown.ts";
 import { metricsMarkdown } from "./generate/metrics-markdown.ts";
 import { openApiDocument } from "./generate/openapi.ts";
 
-const docs = join(import.meta.dirname, "../docs");
+const root = join(import.meta.dirname, "..");
 
-/** File name in docs/ → its text. */
+/** Path in the tree → its text. */
 export async function generate(): Promise<Map<string, string>> {
   return new Map([
-    ["openapi.json", `${JSON.stringify(openApiDocument(), undefined, 2)}\n`],
-    ["api.md", apiMarkdown()],
-    ["config.md", configMarkdown()],
-    ["metrics.md", await metricsMarkdown()],
+    ["docs/openapi.json", `${JSON.stringify(openApiDocument(), undefined, 2)}\n`],
+    ["docs/api.md", apiMarkdown()],
+    ["docs/config.md", configMarkdown()],
+    ["docs/metrics.md", await metricsMarkdown()],
+    ["docs/crds.md", crdsMarkdown()],
+    ...crdFiles(),
+    ...imageFiles(root),
   ]);
 }
 
-/** Names of files in docs/ that differ from what the code says. */
+/** Paths of files that differ from what the code says. */
 export async function findStale(files: ReadonlyMap<string, string>): Promise<string[]> {
   const stale: string[] = [];
   for (const [name, text] of files) {
-    const written = await readFile(join(docs, name), "utf8").catch(() => ""); // not written yet
-    if (written !== text) stale.push(`docs/${name}`);
+    const written = await readFile(join(root, name), "utf8").catch(() => ""); // not written yet
+    if (written !== text) stale.push(name);
   }
   return stale;
 }
@@ -35,7 +42,11 @@ if (import.meta.main) {
   const files = await generate();
   const stale = await findStale(files);
   if (!process.argv.includes("--check")) {
-    for (const [name, text] of files) await writeFile(join(docs, name), text);
+    for (const [name, text] of files) {
+      const path = join(root, name);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, text);
+    }
     console.log(stale.length === 0 ? "Nothing changed." : `Written: ${stale.join(", ")}`);
   } else if (stale.length > 0) {
     console.error(`${stale.join(", ")} differ from the code. Run \`npm run generate\`.`);

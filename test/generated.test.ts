@@ -7,7 +7,7 @@ import { api } from "@axonize/core/contract/api";
 import { openApiDocument } from "../scripts/generate/openapi.ts";
 import { findStale, generate } from "../scripts/generate.ts";
 
-test("docs/ is what the code generates", async () => {
+test("generated files are what the code generates", async () => {
   const stale = await findStale(await generate());
   assert.deepEqual(stale, [], "run `npm run generate`");
 });

@@ -119,7 +119,7 @@ interface Ban {
   /** Paths where it is allowed. */
   readonly except: RegExp;
 }
-const tools = "^(scripts|bench|test|examples)/|\\.test\\.ts$|/testing/";
+const tools = "^(scripts|bench|test|examples|tools)/|\\.test\\.ts$|/testing/";
 const bans: readonly Ban[] = [
   {
     pattern: /\bDate\.now\(/,
@@ -308,7 +308,7 @@ function hold(offenders: readonly string[]): void {
 
 function readSources(): Source[] {
   return globSync(
-    "{core,ingest,dashboard,standalone,scripts,test,bench,agent,operator}/**/*.{ts,tsx}",
+    "{core,ingest,dashboard,standalone,scripts,test,bench,agent,operator,images,tools}/**/*.{ts,tsx}",
     {
       cwd: root,
       exclude: ["**/node_modules/**", "**/dist/**", "test/fixtures/**"],

@@ -20,8 +20,9 @@ export const rooms: Record<string, readonly string[]> = {
   "operator/kube": shared,
   "operator/resources": ["core/contract"],
   operator: [...shared, "operator/kube", "operator/resources"],
-  "tools/k8s": [...shared, "scripts"],
-  scripts: [...shared, ...services, "operator", "standalone", "test", "tools/k8s"],
+  images: [],
+  "tools/k8s": [...shared, "scripts", "images"],
+  scripts: [...shared, ...services, "operator", "standalone", "test", "tools/k8s", "images"],
 };
 
 /** Pure rooms: no I/O, no clock. */

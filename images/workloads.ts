@@ -1,0 +1,113 @@
+/**
+ * What each image holds: the one list that the Dockerfiles (`npm run generate`) and the cluster tests'
+ * own image builder (`tools/k8s/images/`) both read, so that what is tested is what is shipped.
+ *
+ * A workload is folders of this tree without their tests, the production dependencies of a few
+ * workspaces and an entry. Nothing else is in an image: no shell, no package manager.
+ */
+
+export interface Workload {
+  readonly name: WorkloadName;
+  /** One sentence for the head of its Dockerfile. */
+  readonly purpose: string;
+  /** Folders and files of the tree, less what `excluded` matches. */
+  readonly sources: readonly string[];
+  /** Built by `npm run build` before they are copied. */
+  readonly built: readonly string[];
+  /** Workspaces whose production dependencies it needs; `core` is always one. */
+  readonly workspaces: readonly string[];
+  readonly entry: string;
+  /** Programs of the base system that it starts. */
+  readonly programs: readonly string[];
+  readonly user: number;
+  readonly ports: readonly number[];
+}
+
+export type WorkloadName = "ingest" | "dashboard" | "operator" | "agent" | "stores";
+
+/** The account of everything that needs no right of its own; the number that distroless images use. */
+export const nonRoot = 65_532;
+
+/**
+ * Without a dot in front of the slash, so that the same patterns serve `.dockerignore` and
+ * `path.matchesGlob`.
+ */
+export const excluded: readonly string[] = [
+  "**/*.test.ts",
+  "**/*.test.tsx",
+  "**/*.suite.ts",
+  "**/testing/**",
+  "**/node_modules/**",
+  "**/*.md",
+];
+
+const shared = ["package.json", "core"] as const;
+
+export const workloads: readonly Workload[] = [
+  {
+    name: "ingest",
+    purpose: "OTLP and the agents' streams in, ClickHouse out; migrates both stores at its start.",
+    sources: [...shared, "ingest", "migrations"],
+    built: [],
+    workspaces: ["core", "ingest"],
+    entry: "ingest/main.ts",
+    programs: [],
+    user: nonRoot,
+    ports: [4317, 4318],
+  },
+  {
+    name: "dashboard",
+    purpose: "The HTTP API and the web app.",
+    sources: [...shared, "dashboard/package.json", "dashboard/api"],
+    built: ["dashboard/web/dist"],
+    workspaces: ["core", "dashboard"],
+    entry: "dashboard/api/main.ts",
+    programs: [],
+    user: nonRoot,
+    ports: [3000],
+  },
+  {
+    name: "operator",
+    purpose: "Reconciles tenants and GPU pools.",
+    sources: [...shared, "operator"],
+    built: [],
+    workspaces: ["core", "operator"],
+    entry: "operator/main.ts",
+    programs: [],
+    user: nonRoot,
+    ports: [8080],
+  },
+  {
+    name: "agent",
+    // The kubelet's pod-resources folder is closed to all but root, and so are other users'
+    // /proc/<pid>/environ and /proc/<pid>/fd, from which the devices of a process are read.
+    purpose:
+      "Reads the GPUs of one node. Runs as root: the kubelet's pod-resources socket and other users' /proc entries are closed to everybody else.",
+    sources: [...shared, "agent"],
+    built: [],
+    workspaces: ["core", "agent"],
+    entry: "agent/main.ts",
+    programs: [],
+    user: 0,
+    ports: [9400],
+  },
+  {
+    name: "stores",
+    purpose: "The embedded ClickHouse and PostgreSQL behind their own wire protocols, for a trial.",
+    sources: [
+      ...shared,
+      "standalone",
+      "ingest",
+      "dashboard/package.json",
+      "dashboard/api",
+      "agent",
+    ],
+    built: [],
+    workspaces: ["core", "standalone", "agent", "dashboard", "ingest"],
+    entry: "standalone/stores/main.ts",
+    // initdb and postgres start programs through a shell; setpriv ends a server with its parent.
+    programs: ["/bin/sh", "/usr/bin/setpriv"],
+    user: nonRoot,
+    ports: [8123, 5432],
+  },
+];
