@@ -13,6 +13,8 @@ import { createAuthorize } from "./agents/credential.ts";
 import { createIdentityStore } from "./agents/identity-store.ts";
 import { createAgentMetrics } from "./agents/metrics.ts";
 import { createAgentService, type AgentService } from "./agents/service.ts";
+import { createPoolConfigs } from "./agents/pool-configs.ts";
+import { startPruning } from "./agents/prune.ts";
 import { createTokenReviews } from "./agents/token-review.ts";
 import { createAttribution } from "./attribute/attribution.ts";
 import type { IngestConfig } from "./config.ts";
@@ -26,6 +28,7 @@ import { createGrpcReceiver } from "./receive/grpc.ts";
 import { createHttpReceiver } from "./receive/http.ts";
 import { createPeers, type FindPeer } from "./receive/peers.ts";
 import { createUsageDerivation } from "./usage/derive.ts";
+import { createExcess } from "./usage/excess.ts";
 import { createTally, startHeartbeat } from "./usage/heartbeat.ts";
 import { createIntake } from "./usage/intake.ts";
 import type { BlockSource } from "./write/block.ts";
@@ -85,7 +88,7 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
     ...deps,
     ...parts,
     recent: createRecentRequests(deps),
-    quota: createQuota(deps),
+    quota: createQuota({ ...deps, excess: started.use(createExcess(deps)) }),
   });
   started.use(startStatus({ ...deps, groups, budget, status, sources: [traces, points] }, config));
   started.defer(async () => await groups.flush());
@@ -98,7 +101,7 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
   });
   const { keylessLoopback } = config;
   const peers = createPeers(deps, deps.findPeer);
-  const agents = createAgents({ ...deps, insert }, config);
+  const agents = createAgents({ ...deps, insert, started }, config);
   const grpc = await createGrpcReceiver(
     { ...deps, door, agents, peers },
     { listen: config.grpcListen, keylessLoopback },
@@ -150,16 +153,24 @@ function startStatus(
 }
 
 /** The agents' side of the gRPC port. */
-function createAgents(deps: IngestDeps & { insert: Insert }, config: IngestConfig): AgentService {
+function createAgents(
+  deps: IngestDeps & { insert: Insert; started: AsyncDisposableStack },
+  config: IngestConfig,
+): AgentService {
   const { tokenReview, processSecret, cluster = "" } = config.agents ?? {};
   const reviews = tokenReview === undefined ? undefined : createTokenReviews(deps, tokenReview);
-  return createAgentService(
+  const metrics = createAgentMetrics(deps.registry);
+  deps.started.use(startPruning({ ...deps, metrics }));
+  const pools = deps.started.use(createPoolConfigs(deps, () => service.retell()));
+  const service = createAgentService(
     {
       ...deps,
-      metrics: createAgentMetrics(deps.registry),
+      metrics,
+      pools,
       store: createIdentityStore(deps),
       authorize: createAuthorize({ ...deps, reviews }, { processSecret }),
     },
     { cluster },
   );
+  return service;
 }

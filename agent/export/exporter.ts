@@ -38,7 +38,7 @@ export interface ExporterOptions extends Omit<StreamOptions, "epoch"> {
 
 export interface Exporter extends Reporter, AsyncDisposable {
   readonly epoch: string;
-  /** From a file: from now on the server's word is not taken. */
+  /** From a file: from now on the server may only ask for fewer reports. */
   configure(config: PoolConfig): void;
   /** Seals what is gathered; resolves when it is in the spool. */
   flush(): Promise<void>;
@@ -164,13 +164,18 @@ function createSoon(clock: Clock, signal: AbortSignal, task: () => Promise<void>
 
 function createConfig(initial: PoolConfig, log: Log) {
   let current = initial;
+  let base = initial;
   let hasFile = false;
+  /** The server bounds how often all agents together report, whatever a file says. */
+  let paceMs = 0;
   const listeners = new Set<(config: PoolConfig) => void>();
   const set = (config: PoolConfig): void => {
     if (JSON.stringify(config) === JSON.stringify(current)) return;
     current = config;
     for (const listener of listeners) listener(config);
   };
+  const settle = (): void =>
+    set({ ...base, reportPeriodMs: Math.max(base.reportPeriodMs, paceMs) });
   return {
     current: () => current,
     onChange: (listener: (config: PoolConfig) => void) => {
@@ -179,13 +184,18 @@ function createConfig(initial: PoolConfig, log: Log) {
     },
     fromFile: (config: PoolConfig) => {
       hasFile = true;
-      set(config);
+      base = config;
+      settle();
     },
     fromServer: (json: string) => {
-      if (hasFile) return;
-      const parsed = poolConfigFrom(json, current);
-      if (parsed.ok) set(parsed.config);
-      else log.warn({ event: "config.refused", reason: parsed.reason });
+      const parsed = poolConfigFrom(json, base);
+      if (!parsed.ok) {
+        log.warn({ event: "config.refused", reason: parsed.reason });
+        return;
+      }
+      paceMs = parsed.config.reportPeriodMs;
+      if (!hasFile) base = parsed.config;
+      settle();
     },
   };
 }

@@ -246,3 +246,41 @@ test("of two agents on one node the younger one reports and the older one waits"
   assert.equal(end.reason, "superseded");
   assert.equal(younger.exporter.state().connected, true);
 });
+
+test("an agent that knows ingest by a name goes on at another replica when its own stops, losing and doubling nothing", async () => {
+  await using stores = await useStores();
+  const replicas = [await startIngest(stores), await startIngest(stores)];
+  // As a Service does: whoever connects gets a replica that listens.
+  const up = new Set(replicas.map(({ grpcPort }) => grpcPort));
+  const chosen: number[] = [];
+  await using service = await startTcpProxy({
+    host: "127.0.0.1",
+    port: () => {
+      const [port = 1] = up;
+      chosen.push(port);
+      return port;
+    },
+  });
+  await using agent = await startExporter(0, { endpoint: `localhost:${service.port}` });
+  const { exporter } = agent;
+  const atMs = recentMs();
+  exporter.devices([gpuFacts(0)]);
+  for (let tick = 0; tick < 60; tick += 1) {
+    exporter.samples([gpuSample(0, atMs + tick * 10, { powerWatts: 1 })]);
+    await exporter.flush();
+    if (tick === 10) await acked(exporter);
+    if (tick !== 30) continue;
+    const [first] = replicas;
+    assert.ok(first);
+    up.delete(first.grpcPort);
+    await first[Symbol.asyncDispose]();
+  }
+  await acked(exporter);
+  assert.deepEqual(new Set(chosen), new Set(replicas.map(({ grpcPort }) => grpcPort)));
+  const [row] = await readRows<{ rows: number; distinct: number }>(
+    stores.clickhouse,
+    "SELECT count() AS rows, uniqExact(device, time) AS distinct FROM gpu_samples",
+  );
+  assert.deepEqual(row, { rows: 60, distinct: 60 });
+  await replicas[1]?.[Symbol.asyncDispose]();
+});

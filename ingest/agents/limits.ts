@@ -47,6 +47,21 @@ export const oldestIdentityMs = 400 * 86_400_000;
 export const agentRowsMs = 30 * 86_400_000;
 /** Stream inserts a second that one process asks of ClickHouse: agents are told to report less often. */
 export const batchesPerSecond = 50;
+/** Nodes of all clusters whose pool's configuration is known: 20,000 × 100 B. */
+export const poolNodes = 20_000;
+/** How often pools are read even where nobody notified. */
+export const poolPollMs = 60_000;
+/**
+ * Identity is pruned hourly, at most 200 batches of 5,000 rows of each table: a million intervals an hour
+ * are more than 10,000 nodes with 100 changes an hour end. A batch takes some 50 ms.
+ */
+export const pruneMs = 3_600_000;
+export const pruneRows = 5_000;
+export const pruneBatches = 200;
+export const prunePauseMs = 200;
+/** `gpu_samples_5m` and `gpu_events` live so long (their TTL), and a span may come a day late. */
+export const deviceDays = 400;
+export const lateDays = 1;
 /** Draining at the stop: for the batch in work. */
 export const drainMs = 2_000;
 /** Token reviews remembered, and for how long: an agent reconnects with the same token at most that often. */

@@ -30,6 +30,11 @@ export function createAgentMetrics(registry: Registry) {
       "What agents sent and was not kept, by kind (rows, values, records, devices) and reason.",
       ["kind", "reason"],
     ),
+    pruned: counter(
+      "axonize_ingest_identity_pruned_intervals_total",
+      "Ended intervals of identity that nothing refers to any more and that were deleted, by table.",
+      ["table"],
+    ),
     ackSeconds: new Histogram({
       name: "axonize_ingest_agent_ack_seconds",
       help: "From a batch's last byte to its acknowledgement.",

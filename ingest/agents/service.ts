@@ -2,8 +2,9 @@
  * `AgentService/Report` on the OTLP/gRPC port: takes the streams that the receiver hands over, checks
  * their credentials, frames bytes and keeps one stream per agent.
  *
- * Of two agents on one node the younger one reports; the other is told so. A stream whose credential
- * ends, or that says nothing, is closed; agents come again by themselves.
+ * Of two agents on one node the younger one reports; the other is told so, whichever replica it is at
+ * (`identity-store.ts`). A stream whose credential ends, or that says nothing, is closed; agents come again
+ * by themselves. Each is told what its node's pool wants, and to report less often where there are many.
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { every } from "@axonize/core/runtime/clock";
@@ -15,11 +16,14 @@ import { configFrame, type Hello } from "./frames.ts";
 import { openGrpcStream, type GrpcStatus, type GrpcStream } from "./grpc-stream.ts";
 import type { AgentName } from "./identity-store.ts";
 import * as limits from "./limits.ts";
+import type { PoolConfigs } from "./pool-configs.ts";
 import { AgentSession, StreamFailure, type SessionDeps } from "./session.ts";
 
 export interface AgentService {
   /** Serves a stream to its end. Never rejects. */
   serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void>;
+  /** The pools' configurations changed. */
+  retell(): void;
   /** Ends all streams; resolves when what was in work is stored, within `drainMs`. */
   stop(): Promise<void>;
 }
@@ -30,11 +34,14 @@ interface Running {
   readonly token: string | undefined;
   name: (AgentName & { epoch: string }) | undefined;
   checkedMs: number;
+  /** The configuration that the agent was told last. */
+  told: string;
   readonly done: Promise<void>;
 }
 
 interface Deps extends SessionDeps {
   readonly authorize: Authorize;
+  readonly pools: Pick<PoolConfigs, "of">;
 }
 
 /** `cluster`: of agents with a ServiceAccount token; others say theirs. */
@@ -42,7 +49,7 @@ export function createAgentService(deps: Deps, options: { cluster: string }): Ag
   const { clock, log, metrics } = deps;
   const running = new Set<Running>();
   const abort = new AbortController();
-  const pace = createPace(running);
+  const tell = createTelling(running, deps.pools);
 
   const serve: AgentService["serve"] = async (raw, headers) => {
     const token = credentialOf(headers.authorization, undefined);
@@ -70,12 +77,13 @@ export function createAgentService(deps: Deps, options: { cluster: string }): Ag
       token,
       name: undefined,
       checkedMs: clock.monotonic(),
+      told: untold,
       done: finished.promise,
     };
     running.add(one);
     metrics.streams.set(running.size);
-    pace();
-    const reason = await converse(deps, one);
+    tell();
+    const reason = await converse(deps, one, tell);
     running.delete(one);
     metrics.streams.set(running.size);
     metrics.ends.inc({ reason });
@@ -91,11 +99,12 @@ export function createAgentService(deps: Deps, options: { cluster: string }): Ag
     },
     async () => {
       for (const one of running) await check(deps, one);
-      pace();
+      tell();
     },
   );
   return {
     serve,
+    retell: tell,
     stop: async () => {
       abort.abort();
       for (const { stream } of running) stream.end("unavailable", "The server stops; come again.");
@@ -109,20 +118,35 @@ export function createAgentService(deps: Deps, options: { cluster: string }): Ag
   };
 }
 
-/** More agents report less often each, so that ClickHouse gets a bounded number of inserts. */
-function createPace(running: ReadonlySet<Running>): () => void {
-  let told = 1_000;
+/** Before it is told anything, an agent reports this often. */
+const defaultPeriodMs = 1_000;
+const untold = JSON.stringify({ reportPeriodMs: defaultPeriodMs });
+
+/**
+ * Tells every agent its configuration where that changed. More agents report less often each, so that
+ * ClickHouse gets a bounded number of inserts.
+ */
+function createTelling(running: ReadonlySet<Running>, pools: Pick<PoolConfigs, "of">): () => void {
   return () => {
-    const periodMs = Math.max(1, Math.ceil(running.size / limits.batchesPerSecond)) * 1_000;
-    if (periodMs === told) return;
-    told = periodMs;
-    const frame = configFrame(JSON.stringify({ reportPeriodMs: periodMs }));
-    for (const { stream } of running) stream.send(frame);
+    const pace = Math.max(1, Math.ceil(running.size / limits.batchesPerSecond));
+    for (const one of running) {
+      if (one.name === undefined) continue;
+      const pool = pools.of(one.name);
+      const wanted = pool?.["reportPeriodMs"];
+      const reportPeriodMs = Math.max(
+        pace * defaultPeriodMs,
+        typeof wanted === "number" ? wanted : defaultPeriodMs,
+      );
+      const config = JSON.stringify({ ...pool, reportPeriodMs });
+      if (config === one.told) continue;
+      one.told = config;
+      one.stream.send(configFrame(config));
+    }
   };
 }
 
 /** Frames one after another until the stream ends. Answers why it did. */
-async function converse(deps: Deps, one: Running): Promise<string> {
+async function converse(deps: Deps, one: Running, tell: () => void): Promise<string> {
   const { log } = deps;
   const { stream, session } = one;
   let reason = "closed";
@@ -134,6 +158,7 @@ async function converse(deps: Deps, one: Running): Promise<string> {
       if (one.name === undefined && session.agent !== undefined) {
         one.name = session.agent;
         log.info({ event: "agent.connected", ...session.agent });
+        tell();
       }
     }
     reason = stream.ended() ?? reason;

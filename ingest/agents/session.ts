@@ -22,7 +22,12 @@ import {
   type Hello,
   type Ping,
 } from "./frames.ts";
-import type { AgentName, IdentityStore } from "./identity-store.ts";
+import {
+  SupersededError,
+  type AgentName,
+  type IdentityStore,
+  type Writer,
+} from "./identity-store.ts";
 import * as limits from "./limits.ts";
 import type { AgentMetrics } from "./metrics.ts";
 import { readDevices, readRecords, type Device } from "./records.ts";
@@ -47,7 +52,7 @@ export class StreamFailure extends Error {
 }
 
 export class AgentSession {
-  agent: (AgentName & { epoch: string }) | undefined;
+  agent: (Writer & { epoch: string }) | undefined;
   private readonly deps: SessionDeps;
   private readonly send: (frame: Buffer) => void;
   private readonly admit: (hello: Hello) => Promise<AgentName>;
@@ -55,6 +60,7 @@ export class AgentSession {
   private readonly epochs = new Map<string, Epoch>();
   /** When what this life did not tell is ended; undefined: that was done. */
   private forgotAtMs: number | undefined;
+  private isSuperseded = false;
 
   /** `admit` checks who the agent says it is, and waits for an older stream of it to end. */
   constructor(
@@ -77,15 +83,16 @@ export class AgentSession {
     if (frame.type === "ping") return await this.ping(this.agent, frame);
   }
 
-  /** What PostgreSQL does not know yet of what is durable. */
+  /** What PostgreSQL does not know yet of what is durable, and that the node is free. */
   async close(): Promise<void> {
     const { agent } = this;
-    if (agent === undefined) return;
+    if (agent === undefined || this.isSuperseded) return;
     for (const [epoch, state] of this.epochs) {
       if (state.durable > state.marked) {
         await this.deps.store.mark(agent, { epoch, sequence: state.durable });
       }
     }
+    await this.deps.store.release(agent);
   }
 
   private read(bytes: Buffer): AgentFrame {
@@ -109,20 +116,23 @@ export class AgentSession {
       throw new StreamFailure("invalid", "Hello names no node or no epoch.");
     }
     const name = await this.admit(hello);
-    const durable = await this.stored(
+    const greeted = await this.stored(
       async () => await this.deps.store.greet(name, hello.epochs, hello.version),
     );
+    if (greeted === undefined) {
+      throw new StreamFailure("superseded", "A younger agent reports for this node.");
+    }
     for (const each of hello.epochs) this.epochs.set(each, newEpoch());
-    for (const { epoch: of, sequence } of durable) {
+    for (const { epoch: of, sequence } of greeted.durable) {
       const state = this.epochs.get(of);
       if (state !== undefined) state.durable = state.marked = sequence;
     }
     this.forgotAtMs = this.deps.clock.monotonic() + limits.forgetMs;
-    this.agent = { ...name, epoch };
-    this.send(welcomeFrame(durable));
+    this.agent = { ...name, epoch, claim: greeted.claim };
+    this.send(welcomeFrame(greeted.durable));
   }
 
-  private async devices(agent: AgentName, frame: { epoch: string; json: string }): Promise<void> {
+  private async devices(agent: Writer, frame: { epoch: string; json: string }): Promise<void> {
     const state = this.epochOf(frame.epoch);
     const { good, refused } = this.readable(() => readDevices(frame.json)) ?? noDevices;
     this.deps.metrics.refused.inc({ kind: "devices", reason: "malformed" }, refused);
@@ -133,12 +143,14 @@ export class AgentSession {
     await this.stored(async () => await this.deps.store.devices(agent, good));
   }
 
-  private async batch(agent: AgentName, batch: Batch): Promise<void> {
+  private async batch(agent: Writer, batch: Batch): Promise<void> {
     const { clock, metrics } = this.deps;
     const state = this.epochOf(batch.epoch);
     const began = clock.monotonic();
     if (batch.sequence <= state.durable) metrics.batches.inc({ outcome: "repeated" });
     else {
+      // ClickHouse cannot be asked to refuse: whoever lost the node stops before its next batch.
+      await this.stored(async () => await this.deps.store.hold(agent));
       const name = { ...agent, epoch: batch.epoch, sequence: batch.sequence };
       const readable = await this.keep(name, batch, state);
       metrics.batches.inc({ outcome: readable ? "stored" : "malformed" });
@@ -150,7 +162,7 @@ export class AgentSession {
   }
 
   /** False where it cannot be read. */
-  private async keep(name: BatchName, batch: Batch, state: Epoch): Promise<boolean> {
+  private async keep(name: BatchName & Writer, batch: Batch, state: Epoch): Promise<boolean> {
     const { samples, records } = batch;
     const { metrics } = this.deps;
     if (samples !== undefined) {
@@ -197,7 +209,7 @@ export class AgentSession {
     }
   }
 
-  private async mark(agent: AgentName, epoch: string, state: Epoch): Promise<void> {
+  private async mark(agent: Writer, epoch: string, state: Epoch): Promise<void> {
     const now = this.deps.clock.monotonic();
     if (state.durable <= state.marked || now - state.markedAtMs < limits.markMs) return;
     await this.stored(
@@ -207,14 +219,12 @@ export class AgentSession {
     state.markedAtMs = now;
   }
 
-  private async ping(agent: AgentName & { epoch: string }, ping: Ping): Promise<void> {
+  private async ping(agent: Writer & { epoch: string }, ping: Ping): Promise<void> {
     const nowUs = (): number => Math.round(this.deps.clock.now() * 1000);
     const receivedUs = nowUs();
     this.send(pongFrame({ id: ping.id, receivedUs, sentUs: nowUs() }));
     const { offset } = ping;
-    if (offset !== undefined) {
-      await this.stored(async () => await this.deps.store.offset(agent, agent.epoch, offset));
-    }
+    await this.stored(async () => await this.deps.store.heard(agent, agent.epoch, offset));
     if (this.forgotAtMs === undefined || this.deps.clock.monotonic() < this.forgotAtMs) return;
     this.forgotAtMs = undefined;
     await this.stored(async () => await this.deps.store.endForgotten(agent, agent.epoch));
@@ -242,6 +252,10 @@ export class AgentSession {
     try {
       return await task();
     } catch (error) {
+      if (error instanceof SupersededError) {
+        this.isSuperseded = true;
+        throw new StreamFailure("superseded", error.message, { cause: error });
+      }
       const reason = errorMessage(error) || String(error);
       throw new StreamFailure("unavailable", `PostgreSQL: ${reason}`, { cause: error });
     }

@@ -12,7 +12,11 @@ export interface TcpProxy extends AsyncDisposable {
   mend(): void;
 }
 
-export async function startTcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
+/** `port` as a function is asked at each connection. */
+export async function startTcpProxy(target: {
+  host: string;
+  port: number | (() => number);
+}): Promise<TcpProxy> {
   let state: "open" | "cut" | "frozen" = "open";
   const sockets = new Set<Socket>();
   const track = (socket: Socket): void => {
@@ -26,7 +30,8 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
       near.destroy();
       return;
     }
-    const far = connect(target);
+    const { host, port } = target;
+    const far = connect({ host, port: typeof port === "number" ? port : port() });
     track(far);
     const pass = (from: Socket, to: Socket): void => {
       from.on("data", (chunk: Buffer) => {
