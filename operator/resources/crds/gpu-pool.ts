@@ -173,7 +173,7 @@ const Sampling = z
   .meta(
     k.rules([
       "self.processPeriodMilliseconds >= self.periodMilliseconds",
-      "sampling.processPeriodMilliseconds must be at least sampling.periodMilliseconds",
+      "sampling.processPeriodMilliseconds (5000 unless given) must be at least sampling.periodMilliseconds",
     ]),
   );
 

@@ -56,7 +56,7 @@ export const quantity = (field: string) =>
     .max(20)
     .meta(
       rules([
-        "isQuantity(self) && quantity(self).sign() >= 0",
+        "isQuantity(self) && quantity(self).compareTo(quantity('0')) >= 0",
         `${field} must be a quantity that is not negative, such as 200Gi`,
       ]),
     );

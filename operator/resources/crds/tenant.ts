@@ -65,7 +65,7 @@ const Rotation = z
   .meta(
     k.rules([
       "self.periodSeconds == 0 || self.periodSeconds >= 2 * self.overlapSeconds",
-      "rotation.periodSeconds must be at least twice rotation.overlapSeconds",
+      "rotation.periodSeconds must be at least twice rotation.overlapSeconds (604800 unless given)",
     ]),
   );
 
@@ -100,7 +100,7 @@ const ApiKey = z
     k.rules(
       [
         "self.distribution != 'AllNamespaces' || self.scopes.all(s, s == 'Ingest')",
-        "apiKeys[].distribution must be OperatorNamespace for a key with more than the scope Ingest",
+        "apiKeys[].distribution must be OperatorNamespace for a key with other scopes than Ingest",
       ],
       [
         `${secretOf("self")} == ${secretOf("oldSelf")}`,
@@ -143,7 +143,7 @@ const Retention = z
   .meta(
     k.rules([
       "self.payloadDays <= self.traceDays",
-      "retention.payloadDays may not exceed retention.traceDays",
+      "retention.payloadDays (7 unless given) may not exceed retention.traceDays",
     ]),
   );
 
