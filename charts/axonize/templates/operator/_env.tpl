@@ -1,0 +1,33 @@
+{{- define "axonize.operatorEnv" -}}
+{{- $fullname := include "axonize.fullname" . -}}
+{{ include "axonize.commonEnv" . }}
+{{ include "axonize.postgresEnv" . }}
+- name: AXONIZE_OPERATOR_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: AXONIZE_INSTANCE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: AXONIZE_CLUSTER
+  value: {{ .Values.clusterName | quote }}
+- name: AXONIZE_AGENT_NAMESPACE
+  value: {{ .Values.agents.namespace }}
+- name: AXONIZE_AGENT_IMAGE
+  value: {{ include "axonize.image" (dict "root" $ "image" .Values.agents.image) }}
+- name: AXONIZE_INGEST_ENDPOINT
+  value: {{ $fullname }}-ingest.{{ .Release.Namespace }}.svc:{{ .Values.ingest.service.grpcPort }}
+- name: AXONIZE_INJECTION_ENDPOINT
+  value: http://{{ $fullname }}-ingest.{{ .Release.Namespace }}.svc:{{ .Values.ingest.service.httpPort }}
+- name: AXONIZE_OPERATOR_OPS_LISTEN
+  value: 0.0.0.0:8080
+- name: AXONIZE_INJECTION
+  value: {{ .Values.operator.injection }}
+- name: AXONIZE_WEBHOOK_LISTEN
+  value: 0.0.0.0:9443
+- name: AXONIZE_SECRET_ACCESS
+  value: {{ .Values.rbac.secretAccess }}
+- name: AXONIZE_LEASE_SECONDS
+  value: {{ .Values.operator.leaseSeconds | quote }}
+{{- end -}}
