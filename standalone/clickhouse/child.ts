@@ -14,6 +14,7 @@ import { activeQueries, drainMs, tmpfsFreeBytes } from "./limits.ts";
 
 export interface ChildOptions {
   path: string;
+  host: string;
   port: number;
   user: string;
   password: string;
@@ -54,7 +55,7 @@ async function serve(options: ChildOptions): Promise<void> {
   });
   await new Promise<void>((resolve, reject) => {
     front.server.once("error", reject);
-    front.server.listen(options.port, "127.0.0.1", resolve);
+    front.server.listen(options.port, options.host, resolve);
   });
   const address = front.server.address();
   if (address === null || typeof address === "string") throw new Error("not listening on TCP");

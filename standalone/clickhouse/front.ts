@@ -1,7 +1,7 @@
 /**
  * The HTTP side of the embedded engine: the part of ClickHouse's interface that
- * `@clickhouse/client` uses, on loopback only and with credentials, because any local user could
- * otherwise read the data. No sessions, no external tables, no native compression.
+ * `@clickhouse/client` uses, with credentials, because any local user could otherwise read the data.
+ * Loopback only, but for the chart's trial stores. No sessions, no external tables, no native compression.
  */
 import { randomUUID } from "node:crypto";
 import { rm } from "node:fs/promises";

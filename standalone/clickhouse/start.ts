@@ -26,24 +26,33 @@ export interface EmbeddedClickHouse extends AsyncDisposable {
 const startBudgetMs = 60_000;
 const restartPauseMs = { first: 50, most: 5_000 };
 
+/** Where others than this machine's processes may come in, and with which password. */
+export interface RemoteAccess {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly password: string;
+}
+
 export async function startClickHouse(options: {
   dataDir: string;
   log: Log;
   signal: AbortSignal;
+  /** Default: a free port of loopback, and a password that is new with each start. */
+  remote?: RemoteAccess;
 }): Promise<EmbeddedClickHouse> {
   const missing = missingEngine(process.platform, process.arch);
   if (missing !== undefined) throw new StartError(missing);
   const child: ChildOptions = {
     path: join(options.dataDir, "clickhouse"),
-    port: 0,
+    host: options.remote?.listen.host ?? "127.0.0.1",
+    port: options.remote?.listen.port ?? 0,
     user: "axonize",
-    password: randomBytes(24).toString("base64url"),
+    password: options.remote?.password ?? randomBytes(24).toString("base64url"),
     databases: ["axonize"],
   };
   const supervisor = createSupervisor(child, options.log);
   const ready = await supervisor.start(options.signal);
   return {
-    url: `http://${child.user}:${child.password}@127.0.0.1:${ready.port}/axonize`,
+    url: `http://${child.user}:${encodeURIComponent(child.password)}@127.0.0.1:${ready.port}/axonize`,
     version: ready.version,
     pid: () => supervisor.pid(),
     [Symbol.asyncDispose]: async () => await supervisor.stop(),

@@ -27,6 +27,12 @@ export const serverSettings: Readonly<Record<string, string>> = {
   listen_addresses: "127.0.0.1",
 };
 
+/**
+ * Where a cluster's processes come in: 10 ingest replicas (the chart's autoscaler) with 14 connections
+ * each, 2 dashboards with 10 and 2 operators with 10 are 180; an idle backend takes 3 MB.
+ */
+export const remoteSettings: Readonly<Record<string, string>> = { max_connections: "200" };
+
 /** initdb takes 1–3 s; a server that replays its log after a crash may take longer. */
 export const initBudgetMs = 60_000;
 export const readyBudgetMs = 60_000;

@@ -21,6 +21,7 @@ import { findBinaries, type Binaries } from "./binaries.ts";
 import {
   initBudgetMs,
   readyBudgetMs,
+  remoteSettings,
   serverLogBytes,
   serverSettings,
   stopBudgetMs,
@@ -32,10 +33,21 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   pid(): number | undefined;
 }
 
+/** Lets others than this machine's processes in: one account, into one database, by password. */
+export interface RemotePostgres {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly user: string;
+  readonly database: string;
+  /** Default: `stopBudgetMs`. */
+  readonly stopBudgetMs?: number;
+}
+
 export async function startPostgres(options: {
   dataDir: string;
   log: Log;
   signal: AbortSignal;
+  /** Default: a free port of loopback. */
+  remote?: RemotePostgres;
 }): Promise<EmbeddedPostgres> {
   const { log, signal } = options;
   const home = join(options.dataDir, "postgres");
@@ -47,11 +59,14 @@ export async function startPostgres(options: {
     owner: statSync(join(home, "data"), { throwIfNoEntry: false })?.uid,
     reach: [home, dirname(binaries.postgres)],
   });
-  const server: Server = { home, cluster: join(home, "data"), binaries, account, log, port: 0 };
+  const { remote } = options;
+  const cluster = join(home, "data");
+  const settings = remote === undefined ? serverSettings : await admitRemote(home, remote);
+  const server: Server = { home, cluster, binaries, account, log, port: 0, settings };
   const password = await readPassword(home);
   await stopOrphan(server.cluster, log);
   if (readVersionFile(server.cluster) === undefined) await initialise(server, password, signal);
-  server.port = await freePort();
+  server.port = remote?.listen.port || (await freePort());
   let child = await launch(server, signal);
   const state = { stopping: false };
   const supervise = (): void => {
@@ -82,7 +97,7 @@ export async function startPostgres(options: {
     pid: () => child.pid,
     [Symbol.asyncDispose]: async () => {
       state.stopping = true;
-      await stopServer(child);
+      await stopServer(child, remote?.stopBudgetMs);
     },
   };
 }
@@ -94,6 +109,30 @@ interface Server {
   account: Account;
   log: Log;
   port: number;
+  settings: Readonly<Record<string, string>>;
+}
+
+/**
+ * The superuser stays on loopback; from elsewhere there is one account and one database. The rules are a
+ * file of their own, so that a server without remote access goes back to initdb's.
+ */
+async function admitRemote(
+  home: string,
+  remote: RemotePostgres,
+): Promise<Readonly<Record<string, string>>> {
+  const file = join(home, "remote.hba");
+  const anywhere = ["0.0.0.0/0", "::/0"].map(
+    (range) => `host ${remote.database} ${remote.user} ${range} scram-sha-256\n`,
+  );
+  await writeFile(file, `host all all 127.0.0.1/32 scram-sha-256\n${anywhere.join("")}`);
+  // "*" is every address of both families; the superuser's own connection needs 127.0.0.1.
+  const isEverywhere = ["0.0.0.0", "::"].includes(remote.listen.host);
+  return {
+    ...serverSettings,
+    ...remoteSettings,
+    listen_addresses: isEverywhere ? "*" : `127.0.0.1,${remote.listen.host}`,
+    hba_file: file,
+  };
 }
 
 async function readPassword(home: string): Promise<string> {
@@ -167,7 +206,7 @@ function initError(words: string): StartError {
 
 async function launch(server: Server, signal: AbortSignal | undefined): Promise<ChildProcess> {
   const { account, binaries, cluster } = server;
-  const settings = { ...serverSettings, port: String(server.port) };
+  const settings = { ...server.settings, port: String(server.port) };
   const args = [
     "-D",
     cluster,
@@ -243,11 +282,11 @@ async function startError(server: Server, failure: Error | undefined): Promise<S
 }
 
 /** SIGINT is PostgreSQL's fast shutdown; what does not end in time is cut short and recovers later. */
-async function stopServer(child: ChildProcess): Promise<void> {
+async function stopServer(child: ChildProcess, budgetMs = stopBudgetMs): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
   child.kill("SIGINT");
-  const timer = setTimeout(() => child.kill("SIGQUIT"), stopBudgetMs);
+  const timer = setTimeout(() => child.kill("SIGQUIT"), budgetMs);
   await exited;
   clearTimeout(timer);
 }
