@@ -114,6 +114,19 @@ export const recentRequestsMs = 600_000;
 
 /** Burst of the span limit: this many seconds' worth. */
 export const quotaBurstSeconds = 2;
+/**
+ * Sampling beyond a limit: the part kept is set anew so often, from what came over about this long; a
+ * debt is paid within ten seconds, and a thousandth is kept always, so that a tenant stays visible.
+ */
+export const sampleTurnMs = 500;
+export const sampleMemoryMs = 2_000;
+export const sampleDebtSeconds = 10;
+export const samplePartLeast = 0.001;
+/** From this part of a day's bytes on, what is left is spread over what is left of the day. */
+export const samplePaceRatio = 0.9;
+/** The hint for senders of a tenant that takes nothing in for now; jitter is added. */
+export const readOnlyRetryMs = 60_000;
+
 /** How often intake bytes go to PostgreSQL and the day's sums are read back. */
 export const intakeFlushMs = 3_000;
 /** (tenant, hour) pairs that wait for PostgreSQL: 100,000 × ~100 bytes = 10 MB. */

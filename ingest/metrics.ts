@@ -55,6 +55,16 @@ function countersOf(registry: Registry) {
       "Connections closed by us, by reason.",
       ["transport", "reason"],
     ),
+    unwanted: counter(
+      "axonize_ingest_unwanted_spans_total",
+      "Spans of traces that a tenant's own sampling leaves out.",
+      [],
+    ),
+    excess: counter(
+      "axonize_ingest_quota_exceeded_total",
+      "Beyond a tenant's limit: requests refused (reject), spans left out (sample) or kept (warn).",
+      ["quota", "action"],
+    ),
     dropped: counter(
       "axonize_ingest_dropped_records_total",
       "Bookkeeping records given up at a bound, by kind.",

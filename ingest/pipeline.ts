@@ -4,9 +4,10 @@
  * Decoding is synchronous and all-or-nothing for malformed bytes; what is decoded sits in the open
  * group, and the outcome is known when that group is in ClickHouse or has failed.
  */
+import type { TenantAccess } from "@axonize/core/runtime/access";
 import type { Clock } from "@axonize/core/runtime/clock";
 import type { Log } from "@axonize/core/runtime/log";
-import { payloadRetentionDays, storeRetryMs } from "./limits.ts";
+import { payloadRetentionDays, readOnlyRetryMs, storeRetryMs } from "./limits.ts";
 import type { IngestMetrics } from "./metrics.ts";
 import type { PointsDecoder } from "./points/decoder.ts";
 import type { Sender } from "./receive/door.ts";
@@ -64,6 +65,8 @@ interface Deps {
 export function createPipeline(deps: Deps): Pipeline {
   return {
     closed: ({ tenant }) => {
+      const shut = tenant === undefined ? undefined : shutFor(tenant);
+      if (shut !== undefined) return shut;
       if (deps.health.isDown()) return storeDown();
       if (tenant === undefined) return undefined;
       const over = deps.quota.check(tenant, deps.intake.dayBytes(tenant));
@@ -89,7 +92,8 @@ async function take(deps: Deps, submission: Submission): Promise<Outcome> {
   const decoded = decode(deps, submission);
   if (!decoded.ok) return refused("malformed", decoded.reason);
   if (sender.tenant !== undefined && signal === "traces") {
-    deps.quota.spend(sender.tenant, decoded.accepted);
+    const over = decoded.reasons.get("over_limit") ?? 0;
+    deps.quota.spend(sender.tenant, { kept: decoded.accepted, over, bytes: body.length });
   }
   if (decoded.accepted > 0) {
     const inserted = await deps.groups.join();
@@ -110,6 +114,8 @@ interface Decoded {
   accepted: number;
   rejected: number;
   reasons: ReadonlyMap<Reason, number>;
+  /** Spans that the tenant's own sampling leaves out. */
+  unwanted?: number;
   hoursTouched: ReadonlySet<number>;
 }
 
@@ -132,14 +138,32 @@ function decode(deps: Deps, submission: Submission): Decoded | { ok: false; reas
     tenantNum: tenant.num,
     capture: tenant.capture,
     retentionClass: tenant.retentionClass,
-    payloadRetentionClass: Math.min(tenant.retentionClass, payloadRetentionDays),
+    payloadRetentionClass: Math.min(tenant.payloadRetentionClass, payloadRetentionDays),
     receivedMs,
+    binding: sender.grant.binding,
+    sampling: deps.quota.sampling(tenant, deps.intake.dayBytes(tenant)),
     attributor: deps.attributor,
     peer: sender.peer,
   };
   return encoding === "protobuf"
     ? deps.traces.decodeProtobuf(body, context)
     : deps.traces.decodeJson(body, context);
+}
+
+/** What the tenant's owner has said: nothing is taken in. Queries go on. */
+function shutFor({ adminState, lifecycle, id }: TenantAccess): Refused | undefined {
+  if (lifecycle !== "active") {
+    return refused("forbidden", `The tenant "${id}" is deleted: it takes no telemetry any more.`);
+  }
+  if (adminState === "Suspended") {
+    return refused("forbidden", `The tenant "${id}" is suspended: it takes no telemetry.`);
+  }
+  if (adminState === "Active") return undefined;
+  return refused(
+    "quota",
+    `The tenant "${id}" is read-only for now: it takes no telemetry, what is stored can be read.`,
+    withJitter(readOnlyRetryMs),
+  );
 }
 
 /** The group failed: the client keeps its spans and sends them again. */
@@ -177,7 +201,14 @@ function settle(deps: Deps, submission: Submission, decoded: Decoded): void {
     deps.metrics.rejected.inc({ signal, reason }, count);
     deps.tally.rejected(reason, count);
   }
+  if (decoded.unwanted !== undefined) deps.metrics.unwanted.inc(decoded.unwanted);
   if (sender.tenant === undefined) return;
-  deps.intake.add(sender.tenant, body.length);
+  deps.intake.add(sender.tenant, keptBytes(decoded, body.length));
   deps.usage.touch(sender.tenant.num, decoded.hoursTouched);
+}
+
+/** What sampling leaves out is not counted against the day's bytes: by its share of the spans. */
+function keptBytes(decoded: Decoded, bytes: number): number {
+  const out = (decoded.unwanted ?? 0) + (decoded.reasons.get("over_limit") ?? 0);
+  return out === 0 ? bytes : Math.ceil((bytes * decoded.accepted) / (decoded.accepted + out));
 }

@@ -10,6 +10,7 @@ const words: Readonly<Record<RejectReason | PointReason, string>> = {
   invalid_span_id: "the span id is not 8 bytes, or all zero",
   time_out_of_range: "the time lies too far in the past or in the future to be kept",
   too_many_days: "the request spans too many days",
+  over_limit: "the tenant is over its limit, so that only a part of its traces is kept, each whole",
   device_not_allowed:
     "GPU metrics are taken only from this machine or with the admin key, because devices belong to no tenant",
   device_unnamed: "the point names no device (hw.id)",

@@ -30,6 +30,7 @@ export const markNames = [
   "duplicateAttributes",
   "invalidUtf8",
   "unfinished",
+  "foreignNamespace",
 ] as const;
 export const Mark = z.enum([...markNames, "missingRoot", "missingParent"]);
 

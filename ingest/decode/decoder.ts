@@ -13,6 +13,7 @@ export const rejectReasons = [
   "invalid_span_id",
   "time_out_of_range",
   "too_many_days",
+  "over_limit",
 ] as const;
 export type RejectReason = (typeof rejectReasons)[number];
 
@@ -24,10 +25,30 @@ export interface RequestContext {
   /** Days; names the partition of span_payloads. */
   payloadRetentionClass: number;
   receivedMs: number;
+  /** The namespace that the sender's key was made for. */
+  binding?: ResourceBinding | undefined;
+  /** Which traces are kept; without it all are. */
+  sampling?: TraceSampling | undefined;
   /** Who knows which devices a process ran on; without it the process's word stands alone. */
   attributor?: Attributor | undefined;
   /** The sender, where the kernel tells. */
   peer?: Peer | undefined;
+}
+
+export interface ResourceBinding {
+  /** Differs for every namespace and environment. */
+  id: string;
+  namespace: string;
+  /** Of resources that name none; empty: none. */
+  environment: string;
+}
+
+/** Bounds of a hash of the trace id, 0 … 2^32: every process decides the same for a trace. */
+export interface TraceSampling {
+  /** From here on the tenant does not want a trace. */
+  wanted: number;
+  /** From here on it is beyond the tenant's limit; at most `wanted`. */
+  allowed: number;
 }
 
 export type DecodeResult =
@@ -36,6 +57,8 @@ export type DecodeResult =
       accepted: number;
       rejected: number;
       reasons: ReadonlyMap<RejectReason, number>;
+      /** Of traces that the tenant does not want; neither accepted nor rejected. */
+      unwanted: number;
       /** Epoch hours of the accepted spans' starts, for usage. */
       hoursTouched: ReadonlySet<number>;
     }

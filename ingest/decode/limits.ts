@@ -63,4 +63,5 @@ export const marks = {
   duplicateAttributes: bit("duplicateAttributes"),
   invalidUtf8: bit("invalidUtf8"),
   unfinished: bit("unfinished"),
+  foreignNamespace: bit("foreignNamespace"),
 } as const;

@@ -9,6 +9,7 @@ import { resourceKeys } from "@axonize/core/contract/attributes";
 import { aliases } from "../normalize/aliases.ts";
 import { engineOfResourceKey } from "../normalize/engines.ts";
 import { valueTag, type Capture, type JsonText } from "./any-value.ts";
+import type { ResourceBinding } from "./decoder.ts";
 import { hash64 } from "./hash64.ts";
 import { aliasOfRole } from "./key-roles.ts";
 import * as limits from "./limits.ts";
@@ -52,24 +53,32 @@ export interface Resource extends ResourceLabels {
   raw: Uint8Array;
 }
 
+/** What a resource means depends on who sends it. */
+export interface ResourceSender {
+  tenantNum: number;
+  capture: Capture;
+  binding?: ResourceBinding | undefined;
+}
+
 export interface Resources {
-  of(start: number, end: number, tenant: number, capture: Capture): Resource;
+  of(start: number, end: number, sender: ResourceSender): Resource;
   clear(): void;
 }
 
 export function createResources(deps: { wire: Wire; strings: Strings; json: JsonText }): Resources {
   const cache = new Map<string, Resource>();
   return {
-    of: (start, end, tenant, capture) => {
+    of: (start, end, sender) => {
       const { bytes } = deps.wire;
-      const raw = hash64(bytes, start, end, tenant);
-      const key = `${tenant}.${capture}.${raw.lo}.${raw.hi}`;
+      const { tenantNum, capture, binding } = sender;
+      const raw = hash64(bytes, start, end, tenantNum);
+      const key = `${tenantNum}.${capture}.${raw.lo}.${raw.hi}.${binding?.id ?? ""}`;
       const known = cache.get(key);
       cache.delete(key);
       const resource =
         known !== undefined && same(known.raw, bytes, start, end)
           ? known
-          : parse(deps, start, end, tenant, capture);
+          : parse(deps, start, end, sender);
       cache.set(key, resource);
       if (cache.size > limits.resources) {
         const [oldest] = cache.keys();
@@ -90,8 +99,7 @@ function parse(
   deps: { wire: Wire; strings: Strings; json: JsonText },
   start: number,
   end: number,
-  tenant: number,
-  capture: Capture,
+  { tenantNum: tenant, capture, binding }: ResourceSender,
 ): Resource {
   const { wire, json } = deps;
   json.reset();
@@ -128,7 +136,18 @@ function parse(
     resource.marks |= limits.marks.truncated;
   }
   readColumns(deps, start, end, resource);
+  if (binding !== undefined) bind(deps.strings, resource, binding);
   return resource;
+}
+
+/** A key speaks for one namespace: what names another is kept and marked. */
+function bind(strings: Strings, resource: Resource, binding: ResourceBinding): void {
+  if (resource.namespace !== 0 && strings.text(resource.namespace) !== binding.namespace) {
+    resource.marks |= limits.marks.foreignNamespace;
+  }
+  if (resource.environment === 0 && binding.environment !== "") {
+    resource.environment = strings.constant(binding.environment);
+  }
 }
 
 const keyOf = new Map<string, ColumnName>(

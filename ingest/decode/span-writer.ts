@@ -18,6 +18,7 @@ import * as limits from "./limits.ts";
 import { label, type Resource } from "./resources.ts";
 import { SpanScan } from "./span-scan.ts";
 import type { Strings } from "./strings.ts";
+import { traceHash } from "./trace-hash.ts";
 import { StartClock } from "./start-clock.ts";
 import type { Table } from "./table.ts";
 import type { PayloadTable, SpanTable } from "./tables.ts";
@@ -95,7 +96,7 @@ export class SpanWriter {
     resource: Resource,
     scope: Scope,
     context: RequestContext,
-  ): RejectReason | undefined {
+  ): RejectReason | "unwanted" | undefined {
     const { scan, wire, hours, batches } = this;
     scan.scan(wire, start, end);
     const refusal = this.refusal(context);
@@ -119,7 +120,7 @@ export class SpanWriter {
     return undefined;
   }
 
-  private refusal(context: RequestContext): RejectReason | undefined {
+  private refusal(context: RequestContext): RejectReason | "unwanted" | undefined {
     const { scan, wire } = this;
     if (scan.traceIdLength !== 16 || isZero(wire.bytes, scan.traceId, 16))
       return "invalid_trace_id";
@@ -129,7 +130,11 @@ export class SpanWriter {
     if (startMs < oldest || startMs > context.receivedMs + limits.futureMs) {
       return "time_out_of_range";
     }
-    return undefined;
+    const { sampling } = context;
+    if (sampling === undefined) return undefined;
+    const hash = traceHash(wire.view, scan.traceId);
+    if (hash >= sampling.wanted) return "unwanted";
+    return hash >= sampling.allowed ? "over_limit" : undefined;
   }
 
   /** End − start in words; what cannot be is 0 with a mark. */

@@ -51,8 +51,8 @@ export function createTraceDecoder(options: TraceDecoderOptions = {}): TraceDeco
       wire.close();
     }
     batches.accept(context.receivedMs);
-    const { accepted, rejected, reasons } = request;
-    return { ok: true, accepted, rejected, reasons, hoursTouched: writer.hours.touched };
+    const { accepted, rejected, reasons, unwanted } = request;
+    return { ok: true, accepted, rejected, reasons, unwanted, hoursTouched: writer.hours.touched };
   };
   return {
     decodeProtobuf,
@@ -81,6 +81,7 @@ const noReasons: ReadonlyMap<RejectReason, number> = new Map();
 class Request {
   accepted = 0;
   rejected = 0;
+  unwanted = 0;
   reasons = noReasons;
   private readonly wire: Wire;
   private readonly strings: Strings;
@@ -108,6 +109,7 @@ class Request {
   read(length: number, context: RequestContext): void {
     this.accepted = 0;
     this.rejected = 0;
+    this.unwanted = 0;
     this.counts = undefined;
     this.each(0, length, first, (start, end) => this.resourceSpans(start, end, context));
     this.reasons = this.counts ?? noReasons;
@@ -121,7 +123,7 @@ class Request {
       this.isScopeRead = false;
       this.each(scopeStart, scopeEnd, second, (spanStart, spanEnd) => {
         // What has no spans is not worth a look: a body may hold a million of it.
-        this.resource ??= this.resources.of(headStart, headEnd, context.tenantNum, context.capture);
+        this.resource ??= this.resources.of(headStart, headEnd, context);
         if (!this.isScopeRead) this.readScope(scopeStart, scopeEnd);
         this.span(spanStart, spanEnd, this.resource, context);
       });
@@ -131,6 +133,7 @@ class Request {
   private span(start: number, end: number, resource: Resource, context: RequestContext): void {
     const reason = this.writer.write(start, end, resource, this.scope, context);
     if (reason === undefined) this.accepted += 1;
+    else if (reason === "unwanted") this.unwanted += 1;
     else this.reject(reason);
   }
 

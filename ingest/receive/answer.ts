@@ -38,16 +38,7 @@ export function statusBody(refusal: Refused, encoding: Encoding): Buffer {
       JSON.stringify({
         code,
         message: refusal.message,
-        ...(refusal.retryAfterMs === undefined
-          ? {}
-          : {
-              details: [
-                {
-                  "@type": retryInfoType,
-                  retryDelay: `${(refusal.retryAfterMs / 1000).toFixed(3)}s`,
-                },
-              ],
-            }),
+        ...detailsJson(refusal),
       }),
     );
   }
@@ -57,10 +48,37 @@ export function statusBody(refusal: Refused, encoding: Encoding): Buffer {
     refusal.retryAfterMs === undefined
       ? Buffer.alloc(0)
       : lengthField(3, retryInfo(refusal.retryAfterMs)),
+    refusal.code === "key-not-injected" ? lengthField(3, errorInfo(refusal)) : Buffer.alloc(0),
   ]);
 }
 
+function detailsJson(refusal: Refused): object {
+  if (refusal.retryAfterMs !== undefined) {
+    const retryDelay = `${(refusal.retryAfterMs / 1000).toFixed(3)}s`;
+    return { details: [{ "@type": retryInfoType, retryDelay }] };
+  }
+  if (refusal.code !== "key-not-injected") return {};
+  return { details: [{ "@type": errorInfoType, reason: reasonOf(refusal), domain }] };
+}
+
 export const retryAfterSeconds = (ms: number): string => String(Math.max(1, Math.ceil(ms / 1000)));
+
+/** What a program can tell this refusal by, where others share its status: `KEY_NOT_INJECTED`. */
+const reasonOf = (refusal: Refused): string => refusal.code.replaceAll("-", "_").toUpperCase();
+const domain = "axonize.io";
+const errorInfoType = "type.googleapis.com/google.rpc.ErrorInfo";
+
+/** google.protobuf.Any of ErrorInfo { 1: reason, 2: domain }. */
+function errorInfo(refusal: Refused): Buffer {
+  const info = [
+    lengthField(1, Buffer.from(reasonOf(refusal))),
+    lengthField(2, Buffer.from(domain)),
+  ];
+  return Buffer.concat([
+    lengthField(1, Buffer.from(errorInfoType)),
+    lengthField(2, Buffer.concat(info)),
+  ]);
+}
 
 const retryInfoType = "type.googleapis.com/google.rpc.RetryInfo";
 

@@ -191,7 +191,16 @@ const overShare = (): Refused =>
     withJitter(limits.overloadRetryMs),
   );
 
+/** What kubelet leaves of a variable that does not exist: the pod's Secret came after the pod. */
+const unexpanded = /^\$\(\w+\)$/;
+
 function authenticate(access: Access, visit: Visit): ({ kind: "sender" } & Sender) | Refused {
+  if (visit.credential?.startsWith("$(") === true && unexpanded.test(visit.credential)) {
+    return refused(
+      "key-not-injected",
+      `The key is still the name of a variable, ${visit.credential}: its Secret did not exist when this pod started. Restart the pod once its namespace has the Secret.`,
+    );
+  }
   const grant = access.authenticate(visit.credential, {
     peerLoopback: visit.peerLoopback,
     ...(visit.tenantHint === undefined ? {} : { tenantHint: visit.tenantHint }),

@@ -247,7 +247,7 @@ async function send(
     if (outcome.retryAfterMs !== undefined) {
       response.setHeader("retry-after", retryAfterSeconds(outcome.retryAfterMs));
     }
-    if (outcome.code === "unauthenticated") response.setHeader("www-authenticate", "Bearer");
+    if (refusalCodes[outcome.code].http === 401) response.setHeader("www-authenticate", "Bearer");
     if (outcome.code === "method-not-allowed") response.setHeader("allow", "POST, OPTIONS");
   }
   const unread = !request.complete && !exchange.continues;

@@ -33,6 +33,8 @@ export type RefusalCode = keyof typeof refusalCodes;
 export const refusalCodes = {
   malformed: { http: 400, grpc: 3 },
   unauthenticated: { http: 401, grpc: 16 },
+  /** The sender's environment names a key that was not there when it started. */
+  "key-not-injected": { http: 401, grpc: 16 },
   forbidden: { http: 403, grpc: 7 },
   "not-found": { http: 404, grpc: 12 },
   "method-not-allowed": { http: 405, grpc: 12 },
