@@ -1,11 +1,13 @@
 /**
  * `npm run generate`: writes what is derived from code: in docs/ the OpenAPI document and the references
- * of API, configuration and metrics, in images/ the Dockerfiles. `--check` writes nothing and fails when
+ * of API, configuration and metrics, in images/ the Dockerfiles, in charts/ the
+ * chart's README and schema. `--check` writes nothing and fails when
  * one differs.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { apiMarkdown } from "./generate/api-markdown.ts";
+import { chartFiles } from "./generate/chart.ts";
 import { configMarkdown } from "./generate/config-markdown.ts";
 import { imageFiles } from "./generate/images.ts";
 import { crdFiles } from "./generate/crds.ts";
@@ -24,6 +26,7 @@ export async function generate(): Promise<Map<string, string>> {
     ["docs/metrics.md", await metricsMarkdown()],
     ["docs/crds.md", crdsMarkdown()],
     ...crdFiles(),
+    ...chartFiles(root),
     ...imageFiles(root),
   ]);
 }

@@ -6,6 +6,7 @@ import { AgentEnv } from "../../agent/config.ts";
 import { DashboardConfig } from "../../dashboard/api/config.ts";
 import { IngestEnv } from "../../ingest/config.ts";
 import { StandaloneConfig } from "../../standalone/config.ts";
+import { StoresConfig } from "../../standalone/stores/config.ts";
 import { table } from "./api-markdown.ts";
 
 const processes: readonly { title: string; about: string; schema: z.ZodObject }[] = [
@@ -29,6 +30,12 @@ const processes: readonly { title: string; about: string; schema: z.ZodObject }[
     title: "Dashboard",
     about: "`node dashboard/api/main.ts`: API and web app, in front of real stores.",
     schema: DashboardConfig,
+  },
+  {
+    title: "Stores",
+    about:
+      "`node standalone/stores/main.ts`: the embedded stores behind their own protocols, for the chart's trial mode.",
+    schema: StoresConfig,
   },
 ];
 
