@@ -1,3 +1,27 @@
+{{/* Secrets that the operator makes where they are missing: secret=key,key;secret=key. */}}
+{{- define "axonize.madeSecrets" -}}
+{{- $secrets := list -}}
+{{- if not .Values.admin.existingSecret -}}
+{{- $secrets = append $secrets (printf "%s=%s,%s" (include "axonize.adminSecret" .) .Values.admin.adminKeyKey .Values.admin.sessionKeyKey) -}}
+{{- end -}}
+{{- if and (eq .Values.stores.mode "Embedded") (not .Values.stores.existingSecret) -}}
+{{- $secrets = append $secrets (printf "%s=clickhouse-password,postgres-password" (include "axonize.storesSecret" .)) -}}
+{{- end -}}
+{{- join ";" $secrets -}}
+{{- end -}}
+
+{{- define "axonize.bootstrapEnv" -}}
+- name: AXONIZE_OPERATOR_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: AXONIZE_BOOTSTRAP_SECRETS
+  value: {{ include "axonize.madeSecrets" . | quote }}
+- name: AXONIZE_BOOTSTRAP_INSTANCE
+  value: {{ .Release.Name | quote }}
+{{ include "axonize.commonEnv" . }}
+{{- end -}}
+
 {{- define "axonize.operatorEnv" -}}
 {{- $fullname := include "axonize.fullname" . -}}
 {{ include "axonize.commonEnv" . }}
