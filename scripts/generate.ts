@@ -12,6 +12,7 @@ import { configMarkdown } from "./generate/config-markdown.ts";
 import { imageFiles } from "./generate/images.ts";
 import { crdFiles } from "./generate/crds.ts";
 import { crdsMarkdown } from "./generate/crds-markdown.ts";
+import { injectionFiles } from "./generate/injection.ts";
 import { metricsMarkdown } from "./generate/metrics-markdown.ts";
 import { openApiDocument } from "./generate/openapi.ts";
 
@@ -26,6 +27,7 @@ export async function generate(): Promise<Map<string, string>> {
     ["docs/metrics.md", await metricsMarkdown()],
     ["docs/crds.md", crdsMarkdown()],
     ...crdFiles(),
+    ...injectionFiles(),
     ...chartFiles(root),
     ...imageFiles(root),
   ]);
