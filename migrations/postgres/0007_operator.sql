@@ -35,6 +35,8 @@ ALTER TABLE api_keys
     ADD COLUMN overlap_seconds integer CHECK (overlap_seconds > 0),
     -- false: it goes on until nobody has used it for a day.
     ADD COLUMN ends_with_overlap boolean NOT NULL DEFAULT true,
+    -- The request to rotate that it answers: acted on once, whenever the operator stops.
+    ADD COLUMN rotate_request text,
     ADD COLUMN activated_at timestamptz,
     ADD COLUMN retired_at timestamptz;
 UPDATE api_keys SET state = 'revoked' WHERE revoked_at IS NOT NULL;
