@@ -22,6 +22,18 @@ export const Session = z
     tenant: z.object({ id: z.string(), name: z.string(), capture: Capture }).nullable(),
     scopes: z.array(Scope),
     admin: z.boolean().describe("The caller may use the admin routes."),
+    login: z
+      .object({ label: z.string() })
+      .nullable()
+      .describe("People may log in at `auth/login`; the provider's name. Null: keys alone."),
+    user: z.object({ name: z.string() }).nullable().describe("Who is logged in."),
+    csrfToken: z
+      .string()
+      .nullable()
+      .describe("With a log-in, sent back as `x-axonize-csrf` by whatever changes something."),
+    tenants: z
+      .array(z.object({ id: z.string(), name: z.string() }))
+      .describe("Whose data a person who is logged in may choose, by `x-axonize-tenant`."),
   })
   .meta({ id: "Session" });
 export type Session = z.infer<typeof Session>;

@@ -28,6 +28,8 @@ import { createTraceGpuHandlers } from "./handlers/trace-gpus.ts";
 import { createTraceHandlers } from "./handlers/traces.ts";
 import { createUsageHandlers } from "./handlers/usage.ts";
 import * as limits from "./limits.ts";
+import { basePathOf, stripBasePath } from "./login/base-path.ts";
+import { createLogin, type LoginOptions } from "./login/login.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { mount, type Handlers } from "./mount.ts";
 import { errorFrom, problemFrom } from "./problems.ts";
@@ -54,6 +56,10 @@ export interface DashboardOptions {
   /** Folder of the built web app. */
   webRoot: string | undefined;
   version: string;
+  /** Address as people type it; its path is the prefix that everything is served under. */
+  publicUrl?: string | undefined;
+  /** Log-in by OpenID Connect. */
+  login?: LoginOptions | undefined;
   /** Tests and development: answers are checked against the contract. */
   validateResponses?: boolean;
 }
@@ -120,7 +126,9 @@ async function close(server: Server): Promise<void> {
 function createApp(deps: DashboardDeps, options: DashboardOptions, stop: AbortSignal): Express {
   const metrics = createMetrics(deps.registry);
   const queries = createQueries({ ...deps, metrics });
-  const all = { ...deps, queries, metrics };
+  const login = options.login === undefined ? undefined : createLogin(deps, options.login);
+  const basePath = basePathOf(options.publicUrl);
+  const all = { ...deps, queries, metrics, login };
   const handlers: Handlers = {
     ...createSessionHandlers(all, options),
     ...createTraceHandlers(all),
@@ -140,9 +148,11 @@ function createApp(deps: DashboardDeps, options: DashboardOptions, stop: AbortSi
   app.set("query parser", false);
   app.use(secure);
   app.use(measure(deps, metrics));
+  app.use(stripBasePath(basePath));
+  login?.mount(app);
   mount(app, handlers, {
-    ...all,
     ...options,
+    ...all,
     validateResponses: options.validateResponses ?? false,
   });
   mountStartEvents(app, { ...all, signal: stop }, options);
@@ -155,7 +165,7 @@ function createApp(deps: DashboardDeps, options: DashboardOptions, stop: AbortSi
     response.locals["route"] = "metrics";
     response.type(deps.registry.contentType).send(await deps.registry.metrics());
   });
-  app.use(createWebApp(options.webRoot));
+  app.use(createWebApp(options.webRoot, basePath));
   app.use(answerError(deps.log));
   return app;
 }

@@ -11,9 +11,11 @@ import {
   isRefusal,
   type Access,
   type Grant,
+  type Refusal,
   type TenantAccess,
 } from "@axonize/core/runtime/access";
 import { AxonizeError } from "@axonize/core/runtime/error";
+import type { Login } from "./login/login.ts";
 
 export interface Caller {
   grant: Grant;
@@ -21,19 +23,34 @@ export interface Caller {
   tenant: TenantAccess | undefined;
 }
 
-export function authenticate(
-  request: IncomingMessage,
-  deps: { access: Access; keylessLoopback: boolean },
-): ReturnType<Access["authenticate"]> {
+export interface CallerDeps {
+  access: Access;
+  keylessLoopback: boolean;
+  /** Absent where people do not log in. */
+  login?: Login | undefined;
+}
+
+/** A key first; then the session of a person; then loopback. */
+export function authenticate(request: IncomingMessage, deps: CallerDeps): Grant | Refusal {
   const tenantHint = header(request, "x-axonize-tenant");
-  return deps.access.authenticate(credentialOf(request), {
+  const credential = credentialOf(request);
+  const session = credential === undefined ? deps.login?.sessionOf(request) : undefined;
+  if (session !== undefined && deps.login !== undefined) {
+    const { method = "GET" } = request;
+    return deps.login.grant(
+      session,
+      { method, csrf: header(request, "x-axonize-csrf") },
+      tenantHint,
+    );
+  }
+  return deps.access.authenticate(credential, {
     peerLoopback: deps.keylessLoopback && isLocal(request),
     ...(tenantHint === undefined ? {} : { tenantHint }),
   });
 }
 
 /** Throws what the route's rule demands and the caller has not. */
-export function authorize(outcome: ReturnType<Access["authenticate"]>, auth: RouteAuth): Caller {
+export function authorize(outcome: Grant | Refusal, auth: RouteAuth): Caller {
   if (isRefusal(outcome)) throw new AxonizeError(outcome.code, outcome.message);
   if (auth === "admin") {
     if (!outcome.admin) throw noAdmin(outcome);

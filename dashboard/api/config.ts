@@ -3,6 +3,7 @@
  */
 import * as z from "zod";
 import { Listen } from "@axonize/core/runtime/config";
+import { loginEnv } from "./login/config.ts";
 
 export const DashboardConfig = z.object({
   AXONIZE_HTTP_LISTEN: Listen.prefault("127.0.0.1:3000").describe(
@@ -31,6 +32,7 @@ export const DashboardConfig = z.object({
     .string()
     .default("http://localhost:4318")
     .describe("What the Start page tells people to send OTLP over HTTP to."),
+  ...loginEnv,
   AXONIZE_LOG_LEVEL: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .default("info")

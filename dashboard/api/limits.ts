@@ -88,3 +88,6 @@ export const slotCacheBytes = 64 * 1024 * 1024;
 export const slotRunMs = 6 * 3_600_000;
 /** A run that read fewer rows than this may be four times longer next time. */
 export const slotRunRows = 500_000;
+
+/** Tenants that a log-in lists; 1,000 × ~60 bytes = 60 KB. Keys and links reach the others. */
+export const sessionTenants = 1_000;

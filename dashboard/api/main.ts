@@ -11,6 +11,7 @@ import { createRegistry } from "@axonize/core/runtime/metrics";
 import { createPostgres } from "@axonize/core/runtime/postgres";
 import { createDashboard } from "./app.ts";
 import { DashboardConfig } from "./config.ts";
+import { loginOptionsFrom } from "./login/config.ts";
 
 await runProcess({
   name: "axonize dashboard",
@@ -46,6 +47,8 @@ await runProcess({
           otlpHttpEndpoint: config.AXONIZE_OTLP_HTTP_ENDPOINT,
           webRoot: existsSync(webRoot) ? webRoot : undefined,
           version: packageVersion(),
+          publicUrl: config.AXONIZE_PUBLIC_URL,
+          login: loginOptionsFrom(config),
         },
       ),
     );

@@ -7,12 +7,12 @@
 import type { Express, Request, Response } from "express";
 import express from "express";
 import { api, type Endpoint } from "@axonize/core/contract/api";
-import type { Access, TenantAccess, Grant } from "@axonize/core/runtime/access";
+import type { TenantAccess, Grant } from "@axonize/core/runtime/access";
 import type { Clock } from "@axonize/core/runtime/clock";
 import { AxonizeError } from "@axonize/core/runtime/error";
 import { ensure } from "@axonize/core/runtime/assert";
 import type * as z from "zod";
-import { authenticate, authorize } from "./caller.ts";
+import { authenticate, authorize, type CallerDeps } from "./caller.ts";
 import * as limits from "./limits.ts";
 import { invalidInput } from "./problems.ts";
 import { respondJson } from "./respond.ts";
@@ -49,10 +49,8 @@ export type Handler<Name extends keyof Api> = (
 
 export type Handlers = { [Name in keyof Api]: Handler<Name> };
 
-export interface MountDeps {
-  access: Access;
+export interface MountDeps extends CallerDeps {
   clock: Clock;
-  keylessLoopback: boolean;
   /** Tests and development: an answer that breaks the contract is an error, not an answer. */
   validateResponses: boolean;
 }

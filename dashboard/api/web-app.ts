@@ -47,9 +47,11 @@ export const contentSecurityPolicy = [
 
 export function createWebApp(
   webRoot: string | undefined,
+  basePath: string,
 ): (request: Request, response: Response) => void {
   const files = webRoot === undefined ? new Map<string, WebFile>() : readFiles(webRoot);
-  const index = files.get("/index.html");
+  const index = withBasePath(files.get("/index.html"), basePath);
+  if (index !== undefined) files.set("/index.html", index);
   return (request, response) => {
     if (request.method !== "GET" && request.method !== "HEAD") {
       response.set("allow", "GET, HEAD");
@@ -67,6 +69,20 @@ export function createWebApp(
     if (index) send(request, response, index);
     else response.status(200).set("content-type", "text/html; charset=utf-8").send(notBuiltPage);
   };
+}
+
+/**
+ * The build's addresses begin with `./`; the page is shown at any depth, so they are given the prefix.
+ * The app reads it from the `axonize-base` element.
+ */
+function withBasePath(file: WebFile | undefined, basePath: string): WebFile | undefined {
+  if (file === undefined) return undefined;
+  const html = file.body
+    .toString("utf8")
+    .replaceAll(/(src|href)="\.\//g, `$1="${basePath}/`)
+    .replace('name="axonize-base" content=""', `name="axonize-base" content="${basePath}"`);
+  const body = Buffer.from(html);
+  return { ...file, body, compressed: gzipSync(body) };
 }
 
 function send(request: Request, response: Response, file: WebFile): void {

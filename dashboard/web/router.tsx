@@ -9,6 +9,7 @@ import {
   type ErrorComponentProps,
 } from "@tanstack/react-router";
 import type { ReactNode } from "react";
+import { basePath } from "./data/base.ts";
 import { modK } from "./data/shortcuts.ts";
 import { parseSearch, stringifySearch, type SearchRecord } from "./data/url-state.ts";
 import { Frame } from "./frame/Frame.tsx";
@@ -55,6 +56,7 @@ const routeTree = rootRoute.addChildren([
 
 export const router = createRouter({
   routeTree,
+  basepath: basePath === "" ? "/" : basePath,
   parseSearch,
   stringifySearch,
   defaultPreload: "intent",

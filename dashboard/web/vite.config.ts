@@ -12,6 +12,8 @@ const apiOrigin = "http://127.0.0.1:3000";
 
 export default defineConfig({
   plugins: [react()],
+  // Relative: the server puts the prefix that it is served under in front.
+  base: "./",
   build: {
     target: "es2023",
     outDir: "dist",

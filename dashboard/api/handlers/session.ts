@@ -2,14 +2,16 @@
  * Who the caller is, and whether the process and its stores are there.
  */
 import type { ClickHouseClient } from "@axonize/core/runtime/clickhouse";
-import { isRefusal, type Access } from "@axonize/core/runtime/access";
+import { isRefusal, type Access, type TenantAccess } from "@axonize/core/runtime/access";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Sql } from "@axonize/core/runtime/postgres";
 import { authenticate, isLocal } from "../caller.ts";
+import * as limits from "../limits.ts";
+import type { Login } from "../login/login.ts";
 import type { Handlers } from "../mount.ts";
 
 export function createSessionHandlers(
-  deps: { access: Access; clickhouse: ClickHouseClient; sql: Sql },
+  deps: { access: Access; clickhouse: ClickHouseClient; sql: Sql; login?: Login | undefined },
   config: { mode: "standalone" | "cluster"; version: string; keylessLoopback: boolean },
 ): Pick<Handlers, "health" | "ready" | "getSession"> {
   return {
@@ -31,8 +33,10 @@ export function createSessionHandlers(
     getSession: (_input, context) => {
       const outcome = authenticate(context.request, {
         access: deps.access,
+        login: deps.login,
         keylessLoopback: config.keylessLoopback,
       });
+      const session = deps.login?.sessionOf(context.request);
       const keyless = deps.access.authenticate(undefined, {
         peerLoopback: config.keylessLoopback && isLocal(context.request),
       });
@@ -40,6 +44,10 @@ export function createSessionHandlers(
         mode: config.mode,
         version: config.version,
         keyNeeded: isRefusal(keyless),
+        login: deps.login === undefined ? null : { label: deps.login.label },
+        user: session === undefined ? null : { name: session.name },
+        csrfToken: session?.csrf ?? null,
+        tenants: session === undefined ? [] : namesOf(deps.login?.tenantsOf(session) ?? []),
       };
       if (isRefusal(outcome)) {
         return {
@@ -61,6 +69,9 @@ export function createSessionHandlers(
     },
   };
 }
+
+const namesOf = (tenants: readonly TenantAccess[]) =>
+  tenants.slice(0, limits.sessionTenants).map(({ id, name }) => ({ id, name }));
 
 async function check(probe: () => Promise<unknown>): Promise<{ ok: boolean; detail: string }> {
   try {

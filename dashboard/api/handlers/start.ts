@@ -10,6 +10,7 @@ import type { Log } from "@axonize/core/runtime/log";
 import { authenticate, authorize } from "../caller.ts";
 import { seesAllDevices } from "../gpus/sight.ts";
 import * as limits from "../limits.ts";
+import type { Login } from "../login/login.ts";
 import type { Metrics } from "../metrics.ts";
 import { signalOf, type Handlers } from "../mount.ts";
 import { readFleetUse } from "../queries/devices.sql.ts";
@@ -71,6 +72,7 @@ export function mountStartEvents(
   deps: {
     queries: Queries;
     access: Access;
+    login?: Login | undefined;
     clock: Clock;
     log: Log;
     metrics: Metrics;
@@ -81,10 +83,8 @@ export function mountStartEvents(
 ): void {
   let open = 0;
   const identify = (request: Parameters<typeof authenticate>[0]): TenantAccess | undefined =>
-    authorize(
-      authenticate(request, { access: deps.access, keylessLoopback: config.keylessLoopback }),
-      "query",
-    ).tenant;
+    authorize(authenticate(request, { ...deps, keylessLoopback: config.keylessLoopback }), "query")
+      .tenant;
 
   app.get(startEventsPath, async (request, response) => {
     response.locals["route"] = "startEvents";

@@ -8,7 +8,8 @@ import type { api } from "@axonize/core/contract/api";
 import type { Problem } from "@axonize/core/contract/problem";
 import { routes, type RouteName } from "@axonize/core/contract/routes";
 import type * as z from "zod";
-import { keys } from "./keys.ts";
+import { basePath } from "./base.ts";
+import { csrfToken, keys } from "./keys.ts";
 import { createStore, type Store } from "./store.ts";
 
 type Endpoints = typeof api;
@@ -54,7 +55,12 @@ export async function call<N extends RouteName>(
   const started = performance.now();
   const response = await send(requestUrl(route.path, input), {
     method: route.method,
-    headers: headersFor(route.auth === "admin", input),
+    headers: {
+      ...headersFor(route.auth === "admin", input),
+      ...(route.method === "GET" || csrfToken.get() === ""
+        ? {}
+        : { "x-axonize-csrf": csrfToken.get() }),
+    },
     ...(input.body === undefined ? {} : { body: JSON.stringify(input.body) }),
     ...(input.signal ? { signal: input.signal } : {}),
   });
@@ -80,7 +86,7 @@ export function requestUrl(path: string, input: CallInput): string {
     for (const one of Array.isArray(value) ? value : [value]) search.append(key, String(one));
   }
   const text = search.toString();
-  return text === "" ? filled : `${filled}?${text}`;
+  return `${basePath}${text === "" ? filled : `${filled}?${text}`}`;
 }
 
 function headersFor(admin: boolean, input: CallInput): Record<string, string> {

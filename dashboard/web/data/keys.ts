@@ -16,6 +16,9 @@ const none: Keys = { query: "", admin: "", tenant: "" };
 
 export const keys: Store<Keys> = createStore(load());
 
+/** Of a person's log-in; whatever changes something sends it. Empty without one. */
+export const csrfToken: Store<string> = createStore("");
+
 export function saveKeys(patch: Partial<Keys>): void {
   const next = { ...keys.get(), ...patch };
   keys.set(next);

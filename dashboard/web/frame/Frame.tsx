@@ -5,6 +5,7 @@
 import { Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
 import { nowMs } from "../data/clock.ts";
+import { csrfToken } from "../data/keys.ts";
 import { useEndpoint, useRefresh } from "../data/queries.ts";
 import { SessionContext } from "../data/session.ts";
 import { scaleRange, shiftRange } from "../data/time.ts";
@@ -38,8 +39,9 @@ export function Frame(): ReactNode {
       </div>
     );
   }
+  csrfToken.set(session.data.csrfToken ?? "");
   if (session.data.keyNeeded && !session.data.authenticated) {
-    return <Login mode={session.data.mode} version={session.data.version} />;
+    return <Login session={session.data} />;
   }
   return (
     <SessionContext value={session.data}>

@@ -1,20 +1,18 @@
 /**
- * Asks for a key where one is needed. The key stays in this tab (session storage).
+ * Asks who somebody is: by the provider of the people here, or by a key, which stays in this tab
+ * (session storage).
  */
 import { useState, type ReactNode } from "react";
+import type { Session } from "@axonize/core/contract/system";
+import { basePath } from "../data/base.ts";
 import { ApiError, call } from "../data/client.ts";
 import { saveKeys } from "../data/keys.ts";
 import { useRefresh } from "../data/queries.ts";
 import { Button } from "../ui/Button.tsx";
 import styles from "./Login.module.css";
 
-export function Login({
-  mode,
-  version,
-}: {
-  readonly mode: string;
-  readonly version: string;
-}): ReactNode {
+export function Login({ session }: { readonly session: Session }): ReactNode {
+  const { mode, version, login } = session;
   const [key, setKey] = useState("");
   const [error, setError] = useState("");
   const [busy, setBusy] = useState(false);
@@ -69,8 +67,15 @@ export function Login({
         </svg>
         <h1 className={styles.title}>Axonize</h1>
         <p className={styles.text}>
-          This address listens beyond your own machine, so it asks who you are.
+          {login === null
+            ? "This address listens beyond your own machine, so it asks who you are."
+            : "Log in to see the tenants that your groups may read, or use a key."}
         </p>
+        {login === null ? null : (
+          <a className={styles.provider} href={loginUrl()}>
+            Log in with {login.label}
+          </a>
+        )}
         <label className={styles.label} htmlFor="key">
           Key with scope Query, or the admin key
         </label>
@@ -112,4 +117,11 @@ export function Login({
       </form>
     </main>
   );
+}
+
+/** The page that was asked for is shown after the log-in. */
+function loginUrl(): string {
+  const { pathname, search } = window.location;
+  const next = `${pathname.slice(basePath.length)}${search}`;
+  return `${basePath}/auth/login?next=${encodeURIComponent(next)}`;
 }

@@ -9,6 +9,7 @@ import {
   Cpu,
   Gauge,
   ListTree,
+  LogOut as LogOutIcon,
   Monitor,
   Moon,
   Rocket,
@@ -16,8 +17,11 @@ import {
   Sun,
 } from "lucide-react";
 import type { ReactNode } from "react";
+import { basePath } from "../data/base.ts";
+import { csrfToken } from "../data/keys.ts";
 import { chooseTheme, themeChoice, type ThemeChoice } from "../data/preferences.ts";
 import { useStore } from "../data/queries.ts";
+import { useSession } from "../data/session.ts";
 import { carry, useUrlState } from "../data/url.ts";
 import styles from "./Rail.module.css";
 
@@ -107,6 +111,32 @@ export function Rail({ onHelp }: { readonly onHelp: () => void }): ReactNode {
           ?
         </span>
       </button>
+      <LogOut />
     </nav>
+  );
+}
+
+/** For people who logged in; a key is forgotten with its tab. */
+function LogOut(): ReactNode {
+  const { user } = useSession();
+  if (user === null) return null;
+  const leave = async (): Promise<void> => {
+    await fetch(`${basePath}/auth/logout`, {
+      method: "POST",
+      headers: { "x-axonize-csrf": csrfToken.get() },
+    });
+    window.location.assign(`${basePath}/`);
+  };
+  return (
+    <button
+      type="button"
+      className={styles.item}
+      aria-label={`Log out ${user.name}`}
+      title={user.name}
+      onClick={() => void leave()}
+    >
+      <LogOutIcon size={18} strokeWidth={1.75} aria-hidden="true" />
+      <span className={styles.label}>Log out</span>
+    </button>
   );
 }

@@ -160,8 +160,9 @@ function ScopePicker(): ReactNode {
   const session = useSession();
   const { tenant } = useStore(keys);
   const refresh = useRefresh();
-  const tenants = useEndpoint("listTenants", {}, { enabled: session.admin });
-  if (!session.admin || tenants.data === undefined) {
+  const all = useEndpoint("listTenants", {}, { enabled: session.admin });
+  const choices = session.admin ? (all.data?.items ?? []) : session.tenants;
+  if (choices.length === 0 || (!session.admin && choices.length === 1)) {
     return <span className={styles.scope}>{session.tenant?.id ?? "no tenant"}</span>;
   }
   return (
@@ -175,7 +176,7 @@ function ScopePicker(): ReactNode {
       }}
     >
       {session.tenant === null && tenant === "" ? <option value="">Choose a tenant</option> : null}
-      {tenants.data.items.map((item) => (
+      {choices.map((item) => (
         <option key={item.id} value={item.id}>
           {item.id}
         </option>

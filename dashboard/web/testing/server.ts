@@ -4,7 +4,7 @@
  * `scenario` chooses the state of the world: full, empty (nothing received), error (every read is a
  * problem), loading (reads never answer), locked (a key is needed). Serves a built web app, too.
  */
-import { createReadStream, existsSync } from "node:fs";
+import { createReadStream, existsSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -114,6 +114,10 @@ async function handle(
       tenant: open ? { id: "default", name: "Default", capture: "Full" } : null,
       scopes: ["Ingest", "Query"],
       admin: given.includes("admin"),
+      login: null,
+      user: null,
+      csrfToken: null,
+      tenants: [],
     });
     return;
   }
@@ -385,7 +389,10 @@ function serveFile(root: string | undefined, path: string, response: ServerRespo
       ? wanted
       : join(root, "index.html");
   response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream" });
-  createReadStream(file).pipe(response);
+  // The build's addresses are relative; the server puts its prefix in front, here the root.
+  if (file.endsWith("index.html"))
+    response.end(readFileSync(file, "utf8").replaceAll(/(src|href)="\.\//g, '$1="/'));
+  else createReadStream(file).pipe(response);
 }
 
 function textOf(value: unknown): string {

@@ -74,16 +74,18 @@ function Tenants(): ReactNode {
             {tenant.owner === "operator" ? <Chip>custom resource</Chip> : null}
           </button>
         ))}
-        <button
-          type="button"
-          className={styles.forget}
-          onClick={() => {
-            saveKeys({ admin: "" });
-            refresh();
-          }}
-        >
-          Forget the admin key
-        </button>
+        {keys.get().admin === "" ? null : (
+          <button
+            type="button"
+            className={styles.forget}
+            onClick={() => {
+              saveKeys({ admin: "" });
+              refresh();
+            }}
+          >
+            Forget the admin key
+          </button>
+        )}
       </nav>
       {chosen ? (
         <TenantDetail key={chosen.id} tenant={chosen} />
