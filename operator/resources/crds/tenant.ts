@@ -335,7 +335,8 @@ export const axonizeTenant: k.CustomResource = {
     },
     {
       name: "Next rotation",
-      type: "date",
+      // As `date` kubectl shows how long ago it was, and `<invalid>` for what is to come.
+      type: "string",
       priority: 1,
       jsonPath: ".status.apiKeys[0].nextRotationTime",
     },
