@@ -33,9 +33,11 @@ export function dockerfile(workload: Workload, options: DockerfileOptions): stri
     ...webStage(workload),
     "FROM manifests AS files",
     "ARG SOURCE_DATE_EPOCH=0",
-    `RUN npm ci --omit=dev ${from} && rm -rf node_modules/.bin node_modules/.package-lock.json`,
-    "RUN mkdir -p /out/dependencies/app /out/base/app /out/base/etc && mkdir -m 1777 /out/base/tmp \\",
-    `  && cp -a --parents node_modules $(ls -d ${nested(workload)} 2>/dev/null) /out/dependencies/app/`,
+    `RUN npm ci --omit=dev ${from}`,
+    "RUN mkdir -p /out/dependencies/app /out/base/app /out/base/etc && mkdir -m 1777 /out/base/tmp",
+    "# npm also installs what is a development dependency here and a production one elsewhere.",
+    "COPY images/packages.ts /tmp/packages.ts",
+    `RUN cp -a --parents $(node /tmp/packages.ts . ${workload.workspaces.join(" ")}) /out/dependencies/app/`,
     ...accounts.map(
       ({ path, text }) => `RUN printf '${text.replaceAll("\n", "\\n")}' > /out/base/${path}`,
     ),
@@ -72,11 +74,6 @@ export const environment: Readonly<Record<string, string>> = {
 
 export function entrypoint(workload: Workload): string[] {
   return ["/usr/local/bin/node", workload.entry];
-}
-
-/** Where npm puts a workspace's package of another version than the others'. */
-function nested(workload: Workload): string {
-  return workload.workspaces.map((path) => `${path}/node_modules`).join(" ");
 }
 
 function webStage(workload: Workload): string[] {

@@ -6,6 +6,8 @@
  * workspaces and an entry. Nothing else is in an image: no shell, no package manager.
  */
 
+import { posix } from "node:path";
+
 export interface Workload {
   readonly name: WorkloadName;
   /** One sentence for the head of its Dockerfile. */
@@ -28,18 +30,22 @@ export type WorkloadName = "ingest" | "dashboard" | "operator" | "agent" | "stor
 /** The account of everything that needs no right of its own; the number that distroless images use. */
 export const nonRoot = 65_532;
 
-/**
- * Without a dot in front of the slash, so that the same patterns serve `.dockerignore` and
- * `path.matchesGlob`.
- */
+/** In `.dockerignore`'s syntax; a folder that matches is left out with all that it holds. */
 export const excluded: readonly string[] = [
   "**/*.test.ts",
   "**/*.test.tsx",
   "**/*.suite.ts",
-  "**/testing/**",
-  "**/node_modules/**",
+  "**/testing",
+  "**/node_modules",
   "**/*.md",
 ];
+
+/** Whether a path, or a folder that it lies in, matches one of the globs. */
+export function isExcluded(path: string, globs: readonly string[] = excluded): boolean {
+  const parts = path.split("/");
+  const folders = parts.map((_, index) => parts.slice(0, index + 1).join("/"));
+  return folders.some((folder) => globs.some((glob) => posix.matchesGlob(folder, glob)));
+}
 
 const shared = ["package.json", "core"] as const;
 
@@ -96,14 +102,14 @@ export const workloads: readonly Workload[] = [
     purpose: "The embedded ClickHouse and PostgreSQL behind their own wire protocols, for a trial.",
     sources: [
       ...shared,
-      "standalone",
-      "ingest",
-      "dashboard/package.json",
-      "dashboard/api",
-      "agent",
+      "standalone/package.json",
+      "standalone/data-dir.ts",
+      "standalone/clickhouse",
+      "standalone/postgres",
+      "standalone/stores",
     ],
     built: [],
-    workspaces: ["core", "standalone", "agent", "dashboard", "ingest"],
+    workspaces: ["core", "standalone"],
     entry: "standalone/stores/main.ts",
     // initdb and postgres start programs through a shell; setpriv ends a server with its parent.
     programs: ["/bin/sh", "/usr/bin/setpriv"],

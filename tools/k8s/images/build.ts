@@ -9,16 +9,16 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { productionPackages } from "../../../images/packages.ts";
 import { entrypoint, environment } from "../../../images/dockerfile.ts";
 import {
-  excluded,
+  isExcluded,
   workloads,
   type Workload,
   type WorkloadName,
 } from "../../../images/workloads.ts";
 import { baseEntries } from "./base.ts";
 import { imageTar, layerOf, sweepCache, type Layer } from "./oci.ts";
-import { productionPackages } from "./packages.ts";
 import type { Entry } from "./tar.ts";
 import { nativeFiles, treeEntries } from "./tree.ts";
 
@@ -77,7 +77,7 @@ export function buildImages(names: readonly WorkloadName[]): BuiltImage[] {
 /** Our own files of a workload, as they lie in its image. */
 export function sourceEntries(workload: Workload): Entry[] {
   return [
-    ...treeEntries({ root, paths: workload.sources, excluded, into: "app" }),
+    ...treeEntries({ root, paths: workload.sources, isExcluded, into: "app" }),
     ...treeEntries({ root, paths: workload.built, into: "app" }),
   ];
 }

@@ -3,7 +3,7 @@
  * alone: a checkout's umask is no part of an image.
  */
 import { globSync, lstatSync, readdirSync, readlinkSync } from "node:fs";
-import { dirname, join, matchesGlob, posix } from "node:path";
+import { dirname, join, posix } from "node:path";
 import type { Entry } from "./tar.ts";
 
 export interface TreeOptions {
@@ -11,8 +11,8 @@ export interface TreeOptions {
   readonly root: string;
   /** Files and folders; a folder means everything below it. */
   readonly paths: readonly string[];
-  /** Globs of what is left out. */
-  readonly excluded?: readonly string[];
+  /** Whether a path is left out. */
+  readonly isExcluded?: (path: string) => boolean;
   /** Folder of the image that `root` becomes: `app`. */
   readonly into: string;
 }
@@ -21,7 +21,7 @@ export interface TreeOptions {
 export function treeEntries(options: TreeOptions): Entry[] {
   const found = new Map<string, Entry>();
   const visit = (path: string): void => {
-    if (options.excluded?.some((glob) => matchesGlob(path, glob))) return;
+    if (options.isExcluded?.(path) === true) return;
     const source = join(options.root, path);
     const stat = lstatSync(source);
     const target = posix.join(options.into, path);

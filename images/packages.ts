@@ -1,7 +1,9 @@
 /**
  * Which folders of node_modules are the production dependencies of some workspaces, read from
- * package-lock.json by Node's own rule of look-up. It is what `npm ci --omit=dev --workspace …` installs;
- * a test compares it with npm's own list.
+ * package-lock.json by Node's own rule of look-up. `npm ci --omit=dev --workspace …` installs more: what
+ * another workspace has as a production dependency, and optional peers.
+ *
+ * As a program it prints the paths, for the Dockerfiles: `node packages.ts <tree> <workspace> …`.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
@@ -79,4 +81,10 @@ function lookUp(
     if (candidate in packages) return candidate;
     if (at === "" || at === ".") return undefined;
   }
+}
+
+if (import.meta.main) {
+  const [root = ".", ...workspaces] = process.argv.slice(2);
+  const { folders, links } = productionPackages(root, workspaces);
+  process.stdout.write(`${[...folders, ...links.keys()].join("\n")}\n`);
 }
