@@ -69,6 +69,7 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
     bytes,
     openBytes: () => traces.openBytes() + points.openBytes(),
   });
+  deps.metrics.budgetBytes.set(bytes);
   const insert = createInsert(deps);
   const groups = createGroupCommit({ ...deps, budget, insert, sources: [traces, points] });
 
@@ -104,12 +105,12 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
   const agents = createAgents({ ...deps, insert, started }, config);
   const grpc = await createGrpcReceiver(
     { ...deps, door, agents, peers },
-    { listen: config.grpcListen, keylessLoopback },
+    { ...config.stop, listen: config.grpcListen, keylessLoopback },
   );
   started.defer(async () => await grpc.stop());
   const http = await createHttpReceiver(
     { ...deps, door, peers },
-    { listen: config.httpListen, keylessLoopback },
+    { ...config.stop, listen: config.httpListen, keylessLoopback },
   );
   started.defer(async () => await http.stop());
 
@@ -119,6 +120,11 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
     grpcAddress: grpc.address,
     httpAddress: http.address,
     [Symbol.asyncDispose]: async () => {
+      if (config.stop !== undefined) {
+        grpc.drain();
+        http.drain();
+        await deps.clock.sleep(config.stop.lameDuckMs);
+      }
       // Both doors at once: each may take its whole time to drain.
       await Promise.all([agents.stop().then(async () => await grpc.stop()), http.stop()]);
       await running.disposeAsync();

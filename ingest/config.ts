@@ -5,7 +5,7 @@
 import * as z from "zod";
 import { Listen } from "@axonize/core/runtime/config";
 import type { TokenReviewOptions } from "./agents/token-review.ts";
-import { budgetBytes } from "./limits.ts";
+import { budgetBytes, clusterStop } from "./limits.ts";
 
 export interface IngestConfig {
   grpcListen: Listen;
@@ -24,6 +24,13 @@ export interface IngestConfig {
     processSecret?: string;
     /** Absent outside of Kubernetes. */
     tokenReview?: TokenReviewOptions;
+  };
+  /** Behind a load balancer, where clients have somewhere else to go. Absent: it stops at once. */
+  stop?: {
+    /** How long clients are still served while they are told to go elsewhere. */
+    lameDuckMs: number;
+    /** How long what is in flight may take after that. */
+    drainMs: number;
   };
   /** Bytes of bodies, builders and blocks together (`limits.ts`). */
   memoryBytes?: number;
@@ -52,6 +59,13 @@ export const IngestEnv = z.object({
       error: "must be postgres://user:password@host:port/database",
     })
     .describe("The PostgreSQL server; its tables are made at the start."),
+  AXONIZE_STORE_WAIT_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(3600)
+    .default(300)
+    .describe("How long a store that does not answer yet is waited for at the start, in seconds."),
   AXONIZE_ADMIN_KEY: z
     .string()
     .min(8, "must have at least 8 characters")
@@ -126,6 +140,7 @@ export function configFrom(
             },
           }),
     },
+    stop: clusterStop,
     memoryBytes: env.AXONIZE_INGEST_MEMORY_BYTES,
   };
 }

@@ -79,6 +79,12 @@ export const lingerMs = 2_000;
  */
 export const drainMs = 3_000;
 export const flushMs = 500;
+/**
+ * In a cluster a process has 20 s: two in which clients hear that it goes (a poll of most load balancers,
+ * many exports of a busy one), ten in which an insert may use its whole budget (8 s), then as above.
+ */
+export const clusterStop = { lameDuckMs: 2_000, drainMs: 10_000 } as const;
+export const clusterStopBudgetMs = 20_000;
 export const settleMs = 500;
 
 /** A group is closed at this many rows when an insert slot is idle: the engine's sweet spot is 8–50 k. */

@@ -99,6 +99,11 @@ function gaugesOf(registry: Registry) {
       "Bytes of bodies, open builders and blocks in flight.",
       [],
     ),
+    budgetBytes: gauge(
+      "axonize_ingest_budget_bytes",
+      "Most bytes that are held; beyond it senders are told to wait.",
+      [],
+    ),
     storeUp: gauge("axonize_ingest_store_up", "1 while ClickHouse takes inserts.", []),
     oldestUnackedSeconds: gauge(
       "axonize_ingest_oldest_unacked_seconds",

@@ -1,6 +1,6 @@
 /**
  * What a cluster asks of the process itself: `/metrics` for Prometheus, `/healthz` (it runs) and
- * `/readyz` (both stores answer). On a port of its own, without a key: it tells nothing of tenants.
+ * `/readyz` (both stores answer, and it does not stop). On a port of its own, without a key: it tells nothing of tenants.
  */
 import { createServer, type ServerResponse } from "node:http";
 import type { ClickHouseClient } from "@axonize/core/runtime/clickhouse";
@@ -18,8 +18,10 @@ interface OpsDeps {
 const readyBudgetMs = 2_000;
 
 export async function startOps(deps: OpsDeps, listen: { host: string; port: number }) {
+  let draining = false;
+  const isDraining = (): boolean => draining;
   const server = createServer((request, response) => {
-    answer(deps, request.url ?? "/", response).catch((error: unknown) => {
+    answer({ ...deps, isDraining }, request.url ?? "/", response).catch((error: unknown) => {
       response.statusCode = 500;
       response.end(`${errorMessage(error)}\n`);
     });
@@ -31,6 +33,10 @@ export async function startOps(deps: OpsDeps, listen: { host: string; port: numb
   });
   return {
     address,
+    /** From now on it is not ready, so that the Service sends nobody here any more. */
+    drain: () => {
+      draining = true;
+    },
     stop: async () => {
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -38,7 +44,11 @@ export async function startOps(deps: OpsDeps, listen: { host: string; port: numb
   };
 }
 
-async function answer(deps: OpsDeps, url: string, response: ServerResponse): Promise<void> {
+async function answer(
+  deps: OpsDeps & { isDraining: () => boolean },
+  url: string,
+  response: ServerResponse,
+): Promise<void> {
   if (url === "/metrics") {
     response.setHeader("content-type", deps.registry.contentType);
     response.end(await deps.registry.metrics());
@@ -51,6 +61,11 @@ async function answer(deps: OpsDeps, url: string, response: ServerResponse): Pro
   if (url !== "/readyz") {
     response.statusCode = 404;
     response.end("There are /metrics, /healthz and /readyz.\n");
+    return;
+  }
+  if (deps.isDraining()) {
+    response.statusCode = 503;
+    response.end("This process stops.\n");
     return;
   }
   const late = new Promise<never>((_, reject) => {

@@ -5,10 +5,10 @@
 import { join } from "node:path";
 import { createClickHouse, type ClickHouseClient } from "@axonize/core/runtime/clickhouse";
 import type { Clock } from "@axonize/core/runtime/clock";
-import { errorMessage, StartError } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import { migrateClickHouse, migratePostgres } from "@axonize/core/runtime/migrate";
 import { createPostgres, type Sql } from "@axonize/core/runtime/postgres";
+import { ensureDatabase, untilAnswers } from "@axonize/core/runtime/servers";
 import { startClickHouse } from "./clickhouse/start.ts";
 import { startPostgres } from "./postgres/start.ts";
 
@@ -37,7 +37,7 @@ interface Deps {
 
 const migrations = join(import.meta.dirname, "../migrations");
 
-const retryMs = 500;
+const waiting = ({ serverWaitMs: waitMs, signal }: StoreOptions) => ({ waitMs, signal });
 
 export async function openStores(deps: Deps, options: StoreOptions): Promise<OpenStores> {
   const [clickhouse, postgres] = await Promise.allSettled([
@@ -88,10 +88,10 @@ async function openClickHouse(
     if (embedded === undefined) {
       await untilAnswers(
         deps,
-        options,
+        waiting(options),
         `ClickHouse at ${new URL(url).host} (AXONIZE_CLICKHOUSE_URL)`,
         async () => {
-          await ensureDatabase(url);
+          await ensureDatabase(client, url, options.clickhouseCluster);
         },
       );
     }
@@ -126,7 +126,7 @@ async function openPostgres(deps: Deps, options: StoreOptions): Promise<Opened<S
   try {
     await untilAnswers(
       deps,
-      options,
+      waiting(options),
       `PostgreSQL at ${new URL(url).host} (AXONIZE_POSTGRES_URL)`,
       async () => {
         const rows = await client<
@@ -142,49 +142,4 @@ async function openPostgres(deps: Deps, options: StoreOptions): Promise<Opened<S
   }
   const name = `PostgreSQL ${version}${embedded === undefined ? ` at ${new URL(url).host}` : ""}`;
   return { client, name, close };
-}
-
-/** The database of the URL is made if the server does not have it. */
-async function ensureDatabase(url: string): Promise<void> {
-  const database = decodeURIComponent(new URL(url).pathname.slice(1));
-  const base = new URL(url);
-  base.pathname = "/default";
-  const client = createClickHouse({ url: base.href, application: "axonize-standalone" });
-  try {
-    await client.command({ query: "SELECT 1" });
-    if (database === "") return;
-    await client.command({
-      query: "CREATE DATABASE IF NOT EXISTS {database:Identifier}",
-      query_params: { database },
-    });
-  } finally {
-    await client.close();
-  }
-}
-
-async function untilAnswers(
-  deps: Deps,
-  options: StoreOptions,
-  name: string,
-  ask: () => Promise<void>,
-): Promise<void> {
-  const deadline = deps.clock.monotonic() + options.serverWaitMs;
-  for (;;) {
-    try {
-      await ask();
-      return;
-    } catch (error) {
-      // Only what may pass is waited for; a wrong password stays wrong.
-      const code = (error as NodeJS.ErrnoException).code ?? "";
-      const passing = /^(ECONN|EHOST|ENET|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|57P03|CONNECT)/.test(code);
-      if (!passing || deps.clock.monotonic() > deadline) {
-        throw new StartError(
-          `${name} does not serve us: ${errorMessage(error).trim() || code}. Check that the server runs, that its address, user and password in the URL are right, and that this machine may reach it.`,
-          { cause: error },
-        );
-      }
-      deps.log.warn({ event: "store.waiting", reason: code }, `waiting for ${name}`);
-      await deps.clock.sleep(retryMs, options.signal);
-    }
-  }
 }

@@ -62,13 +62,19 @@ export function createSessions(deps: { clock: Clock; metrics: IngestMetrics }) {
       }
       for (const [session, state] of seen) check({ clock, closed }, { session, state, now });
     },
+    /** GOAWAY to who is connected now: calls under way are answered, new ones go to other connections. */
+    goAway: (): void => {
+      for (const session of seen.keys()) if (!session.destroyed) session.close();
+    },
     /** GOAWAY to everyone; resolves when every call is answered, or after `ms`. */
     drain: async (ms: number): Promise<void> => {
       const all = [...seen.keys()].map(
         async (session) =>
           await new Promise<void>((resolve) => {
+            // Not through close(): it forgets its callback where GOAWAY was sent before.
+            session.once("close", resolve);
             if (session.destroyed) resolve();
-            else session.close(resolve);
+            else session.close();
           }),
       );
       await withinMs(clock, ms, Promise.all(all));

@@ -102,9 +102,10 @@ export async function createGrpcReceiver(
   );
   return {
     address,
+    drain: () => sessions.goAway(),
     stop: async () => {
       tcp.close();
-      await sessions.drain(limits.drainMs);
+      await sessions.drain(options.drainMs ?? limits.drainMs);
       for (const socket of sockets) socket.destroy();
       abort.abort();
       await sweep;

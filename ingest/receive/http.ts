@@ -85,11 +85,14 @@ export async function createHttpReceiver(
   });
   return {
     address,
+    drain: () => {
+      stopping = true;
+    },
     stop: async () => {
       stopping = true;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
-      await withinMs(deps.clock, limits.drainMs, closed);
+      await withinMs(deps.clock, options.drainMs ?? limits.drainMs, closed);
       server.closeAllConnections();
     },
   };

@@ -3,6 +3,8 @@
  */
 export interface Receiver {
   address: { host: string; port: number };
+  /** From now on clients are told to go elsewhere (GOAWAY, `Connection: close`) and still served. */
+  drain(): void;
   /** Takes no new requests, finishes those in flight within `drainMs`, closes every connection. */
   stop(): Promise<void>;
 }
@@ -10,4 +12,6 @@ export interface Receiver {
 export interface ReceiverOptions {
   listen: { host: string; port: number };
   keylessLoopback: boolean;
+  /** Default: the limit of that name. */
+  drainMs?: number;
 }
