@@ -1,0 +1,83 @@
+/** The plug-in's command line and its text; what it asks of a cluster is in test/cluster. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readCommand } from "./command-line.ts";
+import { findingsText } from "./doctor.ts";
+import { PluginError } from "./kubectl.ts";
+import { age, ago, table } from "./text.ts";
+
+test("every command of the help is understood, and kubectl's flags are handed on", () => {
+  const asked = readCommand([
+    "tenant",
+    "create",
+    "team",
+    "--namespaces",
+    "a,b",
+    "--mode=OptOut",
+    "--context",
+    "prod",
+  ]);
+  assert.deepEqual(asked.command, {
+    kind: "create",
+    name: "team",
+    namespaces: ["a", "b"],
+    mode: "OptOut",
+    dryRun: false,
+  });
+  assert.deepEqual(asked.globals, ["--context=prod"]);
+  const doctor = readCommand(["doctor", "pod/web-1", "-n", "shop"]);
+  assert.deepEqual(doctor, {
+    command: { kind: "doctor", pod: "web-1" },
+    namespace: "shop",
+    globals: [],
+  });
+  for (const kind of ["keys", "rotate", "usage"]) {
+    assert.deepEqual(readCommand(["tenant", kind, "t"]).command, { kind, name: "t" });
+  }
+  assert.equal(readCommand([]).command.kind, "help");
+});
+
+test("what it does not know is said with the help, never guessed", () => {
+  for (const args of [["statu"], ["tenant", "keys"], ["doctor"], ["status", "--verbos"]]) {
+    assert.throws(
+      () => readCommand(args),
+      (error: unknown) => {
+        assert.ok(error instanceof PluginError);
+        assert.match(error.message, /kubectl axonize status/);
+        return true;
+      },
+    );
+  }
+});
+
+test("tables line up and end without blanks", () => {
+  assert.equal(
+    table(
+      ["A", "LONG"],
+      [
+        ["wide", "x"],
+        ["y", ""],
+      ],
+    ),
+    "A     LONG\nwide  x\ny",
+  );
+  assert.equal(table(["A"], []), "");
+});
+
+test("ages are as kubectl writes them", () => {
+  assert.deepEqual(
+    [5_000, 600_000, 10_800_000, 400_000_000].map((ms) => age(0, ms)),
+    ["5s", "10m", "3h", "4d"],
+  );
+  assert.equal(ago(undefined, 0), "never");
+  assert.equal(ago("not a time", 0), "never");
+});
+
+test("a finding that is wrong has its remedy beside it; colour is only where it is asked for", () => {
+  const findings = [
+    { outcome: "ok", what: "Well." },
+    { outcome: "wrong", what: "Ill.", mend: "Do this." },
+  ] as const;
+  assert.equal(findingsText(findings, false), "✓ Well.\n✗ Ill.\n    → Do this.");
+  assert.match(findingsText(findings, true), /\u001b\[31m✗/);
+});

@@ -1,0 +1,94 @@
+/**
+ * `tenant create | keys | rotate | usage`: everything goes through the custom resource, so that whoever
+ * keeps it in Git sees what was done.
+ */
+import { annotations } from "../resources/crds/names.ts";
+import { PluginError, type Kubectl } from "./kubectl.ts";
+import { Tenant } from "./objects.ts";
+import { ago, table } from "./text.ts";
+
+const resource = "axonizetenants.axonize.io";
+
+export async function createTenant(
+  kubectl: Kubectl,
+  options: {
+    name: string;
+    namespaces: readonly string[];
+    mode: string | undefined;
+    dryRun: boolean;
+  },
+): Promise<string> {
+  const manifest = {
+    apiVersion: "axonize.io/v1alpha1",
+    kind: "AxonizeTenant",
+    metadata: { name: options.name },
+    spec: {
+      namespaces: options.namespaces.map((name) => ({ name })),
+      ...(options.mode === undefined ? {} : { injection: { mode: options.mode } }),
+    },
+  };
+  const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
+  if (options.dryRun) return text.trimEnd();
+  const said = await kubectl.run(["create", "-f", "-"], text);
+  const next =
+    options.namespaces.length === 0
+      ? "It has no namespace yet; add some to spec.namespaces."
+      : options.mode === "OptOut"
+        ? `New pods in ${options.namespaces.join(", ")} report from now on.`
+        : `New pods in ${options.namespaces.join(", ")} that are annotated ${annotations.inject}: "true" report from now on.`;
+  return `${said.trim()}\n${next}`;
+}
+
+export async function keysText(kubectl: Kubectl, name: string, nowMs: number): Promise<string> {
+  const { status } = await readTenant(kubectl, name);
+  const keys = table(
+    ["KEY", "CURRENT", "LAST USED", "NEXT ROTATION", "STILL COUNTS", "UNTIL"],
+    status.apiKeys.map((key) => [
+      key.name,
+      key.currentKeyID || "–",
+      ago(key.lastUsedTime, nowMs),
+      key.nextRotationTime ?? "–",
+      key.previousKeyID || "–",
+      key.previousExpiresTime ?? "–",
+    ]),
+  );
+  const places = table(
+    ["NAMESPACE", "STATE", "KEY"],
+    status.namespaces.map((at) => [at.name, at.state, at.keyID || "–"]),
+  );
+  return [keys || `${name} has no key yet.`, places].filter((part) => part !== "").join("\n\n");
+}
+
+export async function rotateKeys(kubectl: Kubectl, name: string, nowMs: number): Promise<string> {
+  await readTenant(kubectl, name);
+  const at = new Date(nowMs).toISOString();
+  await kubectl.run(["annotate", "--overwrite", resource, name, `${annotations.rotateKeys}=${at}`]);
+  return `Asked to rotate the keys of ${name}. The keys before still count for rotation.overlapSeconds; kubectl axonize tenant keys ${name} tells until when.`;
+}
+
+export async function usageText(kubectl: Kubectl, name: string): Promise<string> {
+  const { status } = await readTenant(kubectl, name);
+  const { usage } = status;
+  if (usage === undefined) return `Nothing of ${name} has been counted yet.`;
+  return table(
+    ["FROM", "TO", "SPANS", "BYTES", "GPU SECONDS", "QUOTA"],
+    [
+      [
+        usage.windowStart,
+        usage.windowEnd,
+        usage.spans,
+        usage.ingestBytes,
+        usage.gpuSeconds,
+        `${usage.quotaUsedPercent} %`,
+      ],
+    ],
+  );
+}
+
+async function readTenant(kubectl: Kubectl, name: string): Promise<Tenant> {
+  const found = await kubectl.get([resource, name]);
+  if (found !== undefined) return Tenant.parse(found);
+  throw new PluginError(
+    `There is no AxonizeTenant ${name}. Those there are: kubectl get axonizetenants`,
+  );
+}
