@@ -1,0 +1,112 @@
+/**
+ * The HTTPS server of the webhook. Its certificate can be swapped while it serves; before it has one,
+ * nobody can talk to it and `problems()` says so.
+ */
+import { once } from "node:events";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { X509Certificate } from "node:crypto";
+import type { Listen } from "@axonize/core/runtime/config";
+import type { Log } from "@axonize/core/runtime/log";
+import { maxConnections, maxReviewBytes, reviewTimeoutMs } from "./limits.ts";
+import type { InjectionMetrics } from "./metrics.ts";
+import { answer, type AdmissionReview, type Profiles } from "./review.ts";
+import { webhookPath } from "./webhook-config.ts";
+import type { KeyPair } from "./x509.ts";
+
+export interface WebhookServer {
+  listen(at: Listen): Promise<{ readonly port: number }>;
+  setCertificate(pair: KeyPair): void;
+  /** Why pods are not injected through it; empty: they are. */
+  problems(): string[];
+  close(): Promise<void>;
+}
+
+export function createWebhookServer(deps: {
+  profiles: Profiles;
+  log: Log;
+  metrics: InjectionMetrics;
+}): WebhookServer {
+  const server = createServer({ minVersion: "TLSv1.2" }, (request, response) => {
+    handle(deps, request, response).catch((error: unknown) => {
+      // The peer went away or sent nonsense; the apiserver treats it as a failed call and ignores it.
+      deps.log.warn({ event: "webhook.request", err: error });
+      response.destroy();
+    });
+  });
+  server.maxConnections = maxConnections;
+  server.requestTimeout = reviewTimeoutMs;
+  server.headersTimeout = reviewTimeoutMs;
+  let fingerprint: string | undefined;
+  return {
+    async listen({ host, port }) {
+      server.listen(port, host);
+      await once(server, "listening");
+      // A server on a port has such an address.
+      return { port: (server.address() as AddressInfo).port };
+    },
+    setCertificate({ cert, key }) {
+      const shown = new X509Certificate(cert);
+      if (shown.fingerprint256 === fingerprint) return;
+      server.setSecureContext({ cert, key, minVersion: "TLSv1.2" });
+      fingerprint = shown.fingerprint256;
+      deps.metrics.certificateExpiry.set(Date.parse(shown.validTo) / 1000);
+      deps.log.info({ event: "webhook.certificate", fingerprint, until: shown.validTo });
+    },
+    problems: () => (fingerprint === undefined ? ["the webhook has no certificate yet"] : []),
+    async close() {
+      const closed = once(server, "close");
+      server.close();
+      server.closeIdleConnections();
+      await closed;
+    },
+  };
+}
+
+async function handle(
+  { profiles, log, metrics }: Parameters<typeof createWebhookServer>[0],
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  if (request.method !== "POST" || request.url?.split("?")[0] !== webhookPath) {
+    response.writeHead(404).end();
+    return;
+  }
+  const body = await readBody(request);
+  if (body === undefined) {
+    response.writeHead(413, { connection: "close" }).end();
+    return;
+  }
+  const asked = parse(body);
+  if (asked?.request?.uid === undefined) {
+    response.writeHead(400).end();
+    return;
+  }
+  const { result, review, error } = answer(asked, profiles);
+  metrics.reviews.inc({ result });
+  if (error !== undefined) log.error({ event: "webhook.inject", err: error });
+  response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(review));
+}
+
+/** undefined: it is larger than any pod. */
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    // A stream without an encoding gives buffers.
+    const bytes = chunk as Buffer;
+    size += bytes.length;
+    if (size > maxReviewBytes) return undefined;
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function parse(body: string): AdmissionReview | undefined {
+  try {
+    return JSON.parse(body) as AdmissionReview;
+  } catch {
+    return undefined; // answered with 400
+  }
+}
