@@ -14,20 +14,61 @@ export async function ensureChromium(): Promise<string> {
   const found = (): string | undefined => chromiumPaths.find((path) => existsSync(path));
   const before = found();
   if (before) return before;
-  installPackages(["chromium"], "the browser tests");
+  installPackages(["chromium"], {
+    purpose: "the browser tests",
+    otherwise: "or set AXONIZE_TEST_CHROMIUM to the path of a Chromium or Chrome.",
+  });
   const after = found();
   if (after) return after;
   console.error("chromium was installed but is not in any of: " + chromiumPaths.join(", "));
   process.exit(2);
 }
 
+/** What a Kubernetes node runs on, by package: a file that tells whether it is there. */
+const nodePackages: Record<string, string> = {
+  containerd: "/usr/bin/containerd",
+  runc: "/usr/sbin/runc",
+  "containernetworking-plugins": "/usr/lib/cni/ptp",
+  nftables: "/usr/sbin/nft",
+  iproute2: "/usr/sbin/ip",
+  "util-linux": "/usr/bin/nsenter",
+  gcc: "/usr/bin/gcc",
+  "libc6-dev": "/usr/include/stdio.h",
+};
+
+/** Makes sure that containerd, runc, CNI plugins and what makes namespaces are there. */
+export function ensureClusterPackages(): void {
+  const missing = Object.keys(nodePackages).filter((name) => {
+    const file = nodePackages[name];
+    return file !== undefined && !existsSync(file);
+  });
+  if (missing.length === 0) return;
+  installPackages(missing, {
+    purpose: "the test cluster's node",
+    otherwise: "On another system, take its packages of the same programs.",
+  });
+}
+
+/** Path of nginx, which stands for an Ingress controller. */
+export function ensureNginx(): string {
+  const path = "/usr/sbin/nginx";
+  if (existsSync(path)) return path;
+  installPackages(["nginx-light"], { purpose: "the tests of the Ingress", otherwise: "" });
+  if (existsSync(path)) return path;
+  console.error(`nginx-light was installed but ${path} is not there.`);
+  process.exit(2);
+}
+
 /** apt-get install as root; exits with what to do where that is not possible. */
-function installPackages(names: readonly string[], purpose: string): void {
+function installPackages(
+  names: readonly string[],
+  { purpose, otherwise }: { purpose: string; otherwise: string },
+): void {
   const can = process.getuid?.() === 0 && existsSync("/usr/bin/apt-get");
   if (!can) {
     console.error(
-      `${purpose} need ${names.join(", ")}. Install with: sudo apt-get install -y ${names.join(" ")}\n` +
-        "or set AXONIZE_TEST_CHROMIUM to the path of a Chromium or Chrome.",
+      `For ${purpose}, ${names.join(", ")} must be installed: ` +
+        `sudo apt-get install -y ${names.join(" ")}\n${otherwise}`,
     );
     process.exit(2);
   }

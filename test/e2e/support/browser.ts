@@ -10,7 +10,8 @@ import { chromium, type Browser, type Page } from "playwright-core";
 const artifacts = join(import.meta.dirname, "../../../test-artifacts");
 const usual = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-export async function openBrowser(): Promise<Browser> {
+/** `names`: host names that this browser finds at 127.0.0.1. */
+export async function openBrowser(names: readonly string[] = []): Promise<Browser> {
   const given = process.env["AXONIZE_TEST_CHROMIUM"];
   const executablePath = given ?? usual.find((path) => existsSync(path));
   if (executablePath === undefined) {
@@ -19,7 +20,15 @@ export async function openBrowser(): Promise<Browser> {
         "(Debian: apt-get install chromium) or set AXONIZE_TEST_CHROMIUM.",
     );
   }
-  return await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+  const rules = names.map((name) => `MAP ${name} 127.0.0.1`).join(",");
+  return await chromium.launch({
+    executablePath,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      ...(rules === "" ? [] : [`--host-resolver-rules=${rules}`]),
+    ],
+  });
 }
 
 export interface Watched {

@@ -5,6 +5,7 @@ import { useEffect, useState } from "react";
 import { startEventsPath } from "@axonize/core/contract/routes";
 import { call } from "../../data/client.ts";
 import { every } from "../../data/clock.ts";
+import { basePath } from "../../data/base.ts";
 import { keys } from "../../data/keys.ts";
 import { followEvents } from "../../data/sse.ts";
 import { arrivalFrom, mergeArrivals, type Arrival } from "./arrivals.ts";
@@ -20,7 +21,7 @@ export function useArrivals(): {
   useEffect(() => {
     const { query, tenant } = keys.get();
     return followEvents({
-      url: startEventsPath,
+      url: `${basePath}${startEventsPath}`,
       headers: {
         ...(query === "" ? {} : { authorization: `Bearer ${query}` }),
         ...(tenant === "" ? {} : { "x-axonize-tenant": tenant }),
