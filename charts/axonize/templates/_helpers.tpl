@@ -208,7 +208,7 @@ capabilities:
 
 {{- define "axonize.commonEnv" -}}
 - name: AXONIZE_LOG_LEVEL
-  value: {{ .Values.logLevel }}
+  value: {{ .Values.logLevel | quote }}
 {{- if .Values.extraCa.existingSecret }}
 - name: NODE_EXTRA_CA_CERTS
   value: /etc/axonize/ca/{{ .Values.extraCa.key }}

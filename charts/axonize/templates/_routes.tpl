@@ -56,6 +56,6 @@ spec:
       matches:
         - path:
             type: PathPrefix
-            value: {{ .path }}
+            value: {{ .path | quote }}
       {{- end }}
 {{- end -}}

@@ -37,9 +37,9 @@
 - name: AXONIZE_CLUSTER
   value: {{ .Values.clusterName | quote }}
 - name: AXONIZE_AGENT_NAMESPACE
-  value: {{ .Values.agents.namespace }}
+  value: {{ .Values.agents.namespace | quote }}
 - name: AXONIZE_AGENT_IMAGE
-  value: {{ include "axonize.image" (dict "root" $ "image" .Values.agents.image) }}
+  value: {{ include "axonize.image" (dict "root" $ "image" .Values.agents.image) | quote }}
 - name: AXONIZE_INGEST_ENDPOINT
   value: {{ $fullname }}-ingest.{{ .Release.Namespace }}.svc:{{ .Values.ingest.service.grpcPort }}
 - name: AXONIZE_INJECTION_ENDPOINT
@@ -47,11 +47,11 @@
 - name: AXONIZE_OPERATOR_OPS_LISTEN
   value: 0.0.0.0:8080
 - name: AXONIZE_INJECTION
-  value: {{ .Values.operator.injection }}
+  value: {{ .Values.operator.injection | quote }}
 - name: AXONIZE_WEBHOOK_LISTEN
   value: 0.0.0.0:9443
 - name: AXONIZE_SECRET_ACCESS
-  value: {{ .Values.rbac.secretAccess }}
+  value: {{ .Values.rbac.secretAccess | quote }}
 - name: AXONIZE_LEASE_SECONDS
   value: {{ .Values.operator.leaseSeconds | quote }}
 {{- end -}}
