@@ -10,7 +10,13 @@ import type { Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import { isApiError, isConflict, TerminalError } from "./api-error.ts";
-import { abandonMs, reconcileMs, staleRetryMs, unavailableRetryMs } from "./limits.ts";
+import {
+  abandonMs,
+  leastRequeueMs,
+  reconcileMs,
+  staleRetryMs,
+  unavailableRetryMs,
+} from "./limits.ts";
 import { initControllerMetrics, type KubeMetrics, type ReconcileOutcome } from "./metrics.ts";
 import type { QueueItem, WorkQueue } from "./queue.ts";
 import { runInScope } from "./scope.ts";
@@ -150,9 +156,15 @@ function settle(
   item: QueueItem,
   result: ReconcileResult,
 ): ReconcileOutcome {
+  if (result === undefined) {
+    queue.forget(item.key);
+    return "success";
+  }
+  const { requeueAfterMs } = result;
+  // NaN would come again at once, for ever.
+  if (!Number.isFinite(requeueAfterMs)) throw new TypeError("requeueAfterMs is not a number");
   queue.forget(item.key);
-  if (result === undefined) return "success";
-  queue.add(item.key, { priority: "resync", afterMs: Math.max(result.requeueAfterMs, 1) });
+  queue.add(item.key, { priority: "resync", afterMs: Math.max(requeueAfterMs, leastRequeueMs) });
   return "requeue_after";
 }
 

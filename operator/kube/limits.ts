@@ -53,6 +53,8 @@ export const resyncShare = 8;
 export const reconcileMs = 60_000;
 /** After that, a reconcile that ignores its signal keeps its key but no worker. */
 export const abandonMs = 5_000;
+/** A reconciler that asks for a key again gets it this late at the earliest: 10 a second, not a loop. */
+export const leastRequeueMs = 100;
 /** Wait for the cache to have what a reconcile wrote itself, and how long to believe it will. */
 export const staleRetryMs = 50;
 export const staleMostMs = 2_000;

@@ -173,6 +173,7 @@ async function watch(
       ...(options.metadataOnly === true ? { accept: metadataOne } : {}),
       signal: current.signal,
     });
+    sink.trouble(undefined);
     for await (const line of watchLines(deps, body, spread(watchSilenceMs))) {
       if (current.signal.aborted) return;
       if (line.type === "ERROR") throw statusError(line.object.code ?? 500, line.object);
@@ -184,7 +185,7 @@ async function watch(
         state.version = version;
         sink.reached(version);
       }
-      if (state.failures > 0) sink.trouble(undefined);
+      // Only a word counts: a server that takes watches and ends them is no better.
       state.failures = 0;
     }
   } catch (error) {
