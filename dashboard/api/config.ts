@@ -11,13 +11,24 @@ export const DashboardConfig = z.object({
   ),
   AXONIZE_CLICKHOUSE_URL: z
     .url({ protocol: /^https?$/, error: "must be http(s)://user:password@host:port/database" })
-    .describe("The ClickHouse server."),
+    .describe("The ClickHouse server; its tables are made at the start."),
+  AXONIZE_CLICKHOUSE_CLUSTER: z
+    .string()
+    .optional()
+    .describe("Name of the cluster (ON CLUSTER) on which migrations create replicated tables."),
   AXONIZE_POSTGRES_URL: z
     .url({
       protocol: /^postgres(ql)?$/,
       error: "must be postgres://user:password@host:port/database",
     })
-    .describe("The PostgreSQL server."),
+    .describe("The PostgreSQL server; its tables are made at the start."),
+  AXONIZE_STORE_WAIT_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(3600)
+    .default(300)
+    .describe("How long a store that does not answer yet is waited for at the start, in seconds."),
   AXONIZE_ADMIN_KEY: z
     .string()
     .min(8, "must have at least 8 characters")
@@ -39,3 +50,12 @@ export const DashboardConfig = z.object({
     .describe("Least level that is logged, as JSON lines on standard output."),
 });
 export type DashboardConfig = z.infer<typeof DashboardConfig>;
+
+/** What the stores are opened with. */
+export const serversFrom = (config: DashboardConfig) => ({
+  application: "axonize-dashboard",
+  clickhouseUrl: config.AXONIZE_CLICKHOUSE_URL,
+  clickhouseCluster: config.AXONIZE_CLICKHOUSE_CLUSTER,
+  postgresUrl: config.AXONIZE_POSTGRES_URL,
+  waitMs: config.AXONIZE_STORE_WAIT_SECONDS * 1000,
+});

@@ -1,22 +1,22 @@
-/** The dashboard as a process of its own, over stores that `axonize migrate` has migrated. */
-import { existsSync, readFileSync } from "node:fs";
+/** The dashboard as a process of its own, over stores that it waits for and migrates. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createAccess } from "@axonize/core/runtime/access";
-import { createClickHouse } from "@axonize/core/runtime/clickhouse";
 import { systemClock } from "@axonize/core/runtime/clock";
 import { parseConfig, printConfig } from "@axonize/core/runtime/config";
 import { runProcess } from "@axonize/core/runtime/lifecycle";
 import { createLog } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
-import { createPostgres } from "@axonize/core/runtime/postgres";
+import { openServers } from "@axonize/core/runtime/servers";
+import manifest from "../package.json" with { type: "json" };
 import { createDashboard } from "./app.ts";
-import { DashboardConfig } from "./config.ts";
+import { DashboardConfig, serversFrom } from "./config.ts";
 import { loginOptionsFrom } from "./login/config.ts";
 
 await runProcess({
   name: "axonize dashboard",
   stopBudgetMs: 5000,
-  start: async () => {
+  start: async (signal) => {
     const config = parseConfig(DashboardConfig, process.env);
     if (process.argv.includes("--print-config")) {
       process.stdout.write(`${printConfig(DashboardConfig, config)}\n`);
@@ -24,11 +24,13 @@ await runProcess({
     }
     const log = createLog({ component: "dashboard", level: config.AXONIZE_LOG_LEVEL });
     const stack = new AsyncDisposableStack();
-    const application = "axonize-dashboard";
-    const clickhouse = createClickHouse({ url: config.AXONIZE_CLICKHOUSE_URL, application });
-    stack.defer(async () => await clickhouse.close());
-    const sql = createPostgres({ url: config.AXONIZE_POSTGRES_URL, application });
-    stack.defer(async () => await sql.end({ timeout: 1 }));
+    const migrations = join(import.meta.dirname, "../../migrations");
+    const { clickhouse, sql } = stack.use(
+      await openServers(
+        { log, clock: systemClock },
+        { ...serversFrom(config), migrations, signal },
+      ),
+    );
     const access = stack.use(
       await createAccess(
         { sql, clock: systemClock, log },
@@ -46,7 +48,7 @@ await runProcess({
           otlpGrpcEndpoint: config.AXONIZE_OTLP_GRPC_ENDPOINT,
           otlpHttpEndpoint: config.AXONIZE_OTLP_HTTP_ENDPOINT,
           webRoot: existsSync(webRoot) ? webRoot : undefined,
-          version: packageVersion(),
+          version: manifest.version,
           publicUrl: config.AXONIZE_PUBLIC_URL,
           login: loginOptionsFrom(config),
         },
@@ -56,8 +58,3 @@ await runProcess({
     return { stop: async () => await stack.disposeAsync() };
   },
 });
-
-function packageVersion(): string {
-  const text = readFileSync(join(import.meta.dirname, "../package.json"), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
-}
