@@ -63,8 +63,14 @@ export const workloads: readonly Workload[] = [
   },
   {
     name: "dashboard",
-    purpose: "The HTTP API and the web app.",
-    sources: [...shared, "dashboard/package.json", "dashboard/api"],
+    purpose: "The HTTP API and the web app; migrates both stores at its start.",
+    sources: [
+      ...shared,
+      "dashboard/package.json",
+      "dashboard/api",
+      "docs/openapi.json",
+      "migrations",
+    ],
     built: ["dashboard/web/dist"],
     workspaces: ["core", "dashboard"],
     entry: "dashboard/api/main.ts",
