@@ -2,9 +2,9 @@
 // webhook and the policy against a real apiserver.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { JsonPatchOperation } from "../kube/types.ts";
 import { markerOf, mutate } from "./mutate.ts";
 import type { Container, EnvVar, Pod, Profile } from "./pod.ts";
+import { patched } from "./testing/apply-patch.ts";
 import { variables } from "./variables.ts";
 
 const profileOf = (spec: Partial<Profile["spec"]> = {}): Profile => ({
@@ -27,29 +27,6 @@ const podOf = (
   metadata: annotations === undefined ? {} : { annotations },
   spec: { containers, ...spec },
 });
-
-/** RFC 6902 `add`, which is all that injection uses. */
-function patched(pod: Pod, patch: readonly JsonPatchOperation[]): Pod {
-  const copy = structuredClone(pod) as unknown as Record<string, unknown>;
-  for (const { op, path, value } of patch) {
-    assert.equal(op, "add");
-    const steps = path
-      .slice(1)
-      .split("/")
-      .map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
-    const last = steps.pop() ?? "";
-    // Each step of a patch of ours names an object or a list that is there.
-    const parent = steps.reduce<unknown>(
-      (at, step) => (at as Record<string, unknown>)[step],
-      copy,
-    ) as Record<string, unknown> | unknown[];
-    if (Array.isArray(parent)) {
-      assert.equal(last, "-");
-      parent.push(value);
-    } else parent[last] = value;
-  }
-  return copy as unknown as Pod;
-}
 
 const injected = (pod: Pod, profile = profileOf()): Pod => patched(pod, mutate(pod, profile));
 const envOf = (pod: Pod, index = 0): readonly EnvVar[] => pod.spec.containers[index]?.env ?? [];
