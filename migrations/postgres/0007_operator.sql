@@ -57,13 +57,14 @@ CREATE TRIGGER api_keys_revoked BEFORE INSERT OR UPDATE OF revoked_at, state ON 
     FOR EACH ROW EXECUTE FUNCTION follow_revocation();
 
 -- The pending key becomes its group's active one, and the one before retires: by the operator once the
--- Secret has it, or by whichever ingest process sees it in use first. Twice is as good as once.
-CREATE FUNCTION promote_api_key(key_id text) RETURNS void LANGUAGE plpgsql AS $$
+-- Secret has it, or by whichever ingest process sees it in use first. Twice is as good as once. The operator
+-- promotes a retiring key, too, where it is the one that its Secret has.
+CREATE FUNCTION promote_api_key(key_id text, before text DEFAULT 'pending') RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     fresh api_keys;
 BEGIN
     -- A group's promotions, one after the other.
-    SELECT * INTO fresh FROM api_keys WHERE id = key_id AND state = 'pending' FOR UPDATE;
+    SELECT * INTO fresh FROM api_keys WHERE id = key_id AND state = before FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -73,7 +74,8 @@ BEGIN
     WHERE tenant_id = fresh.tenant_id AND name = fresh.name AND owner = 'operator'
         AND cluster = fresh.cluster AND namespace_uid IS NOT DISTINCT FROM fresh.namespace_uid
         AND state = 'active';
-    UPDATE api_keys SET state = 'active', activated_at = now() WHERE id = key_id;
+    UPDATE api_keys SET state = 'active', activated_at = now(), retired_at = NULL, expires_at = NULL
+    WHERE id = key_id;
 END $$;
 
 DROP TRIGGER api_keys_changed ON api_keys;

@@ -1,0 +1,37 @@
+/**
+ * Rows without a resource: a resource that was deleted by force, or whose finalizer somebody took away.
+ * Their keys are revoked, their namespaces freed, their data is kept without an owner. And rows with a
+ * resource are told seen, so that no other cluster takes them over.
+ */
+import { axonizeTenants } from "../../kube/kinds.ts";
+import { endTenant, leaveTenant, readOwned, tellOwnersSeen } from "../../store/tenants.ts";
+import type { TenantObject, World } from "./types.ts";
+
+export async function reap(
+  world: World,
+  writer: { clusterUid: string; epoch: number },
+): Promise<void> {
+  const { sql, fence, client, log, metrics } = world;
+  const owned = await readOwned(sql, writer.clusterUid);
+  if (owned.length === 0) return;
+  const cached = new Set(world.caches.tenants.list().map(({ metadata }) => metadata.uid));
+  const isSuspect = owned.some(({ uid, lifecycle }) => !cached.has(uid) && lifecycle === "active");
+  // Asked for once more, past the cache, before anything is taken away.
+  const living = isSuspect
+    ? new Set(
+        (await client.list<TenantObject>(axonizeTenants)).items.map(({ metadata }) => metadata.uid),
+      )
+    : cached;
+  const seen = owned.filter(({ uid }) => living.has(uid)).map(({ uid }) => uid);
+  await fence.write(writer, async (tx) => await tellOwnersSeen(tx, writer.clusterUid, seen));
+  for (const owner of owned) {
+    // Terminating: its data is being deleted, as its resource had asked.
+    if (living.has(owner.uid) || owner.lifecycle !== "active") continue;
+    await fence.write(writer, async (tx) => {
+      await endTenant(tx, owner);
+      await leaveTenant(tx, owner, "Retain");
+    });
+    metrics.orphaned.inc();
+    log.warn({ event: "tenant.orphaned", tenant: owner.id, uid: owner.uid });
+  }
+}
