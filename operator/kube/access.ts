@@ -60,6 +60,21 @@ export async function createAccess(
   });
 }
 
+/** From the environment that every process with a cluster has. */
+export const accessFrom = async (
+  deps: { clock: Clock },
+  env: {
+    readonly KUBECONFIG?: string | undefined;
+    readonly KUBERNETES_SERVICE_HOST?: string | undefined;
+    readonly KUBERNETES_SERVICE_PORT?: string | undefined;
+  },
+): Promise<ClusterAccess> =>
+  await createAccess(deps, {
+    kubeconfig: env.KUBECONFIG,
+    serviceHost: env.KUBERNETES_SERVICE_HOST,
+    servicePort: env.KUBERNETES_SERVICE_PORT,
+  });
+
 async function fromServiceAccount(
   deps: { clock: Clock },
   { url, dir }: { url: string; dir: string },

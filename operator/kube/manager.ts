@@ -55,6 +55,8 @@ export interface Manager {
   onLeading(hook: (epoch: number, signal: AbortSignal) => Promise<void>): void;
   start(): Promise<void>;
   isLeading(): boolean;
+  /** Moves the gauges that depend on now. */
+  observe(): void;
   /** Why it is not ready; empty: it is. */
   problems(): string[];
   /** In order, within 30 s. */
@@ -121,6 +123,9 @@ export function createManager(deps: ManagerDeps, options: ManagerOptions): Manag
     },
     onLeading: (hook) => void hooks.push(hook),
     isLeading: () => state.leading !== undefined && state.leadership?.mayWrite() === true,
+    observe: () => {
+      for (const { queue } of entries) queue.observe();
+    },
     problems: () => [
       ...(state.isStopping ? ["stopping"] : []),
       ...(state.leadership === undefined ? ["not started"] : []),

@@ -1,0 +1,225 @@
+/**
+ * The operator's composition root: caches and controllers of tenants and pools, the webhook where the
+ * cluster needs one, and what tells how they are.
+ */
+import { every, type Clock } from "@axonize/core/runtime/clock";
+import { errorMessage } from "@axonize/core/runtime/error";
+import type { Log } from "@axonize/core/runtime/log";
+import type { Registry } from "@axonize/core/runtime/metrics";
+import type { Sql } from "@axonize/core/runtime/postgres";
+import type { OperatorConfig } from "./config.ts";
+import { createGpuPoolMetrics } from "./controllers/gpupool/metrics.ts";
+import { createGpuPoolReconciler } from "./controllers/gpupool/reconciler.ts";
+import { createPoolStore } from "./controllers/gpupool/store.ts";
+import { createTenantReconciler, type InjectionState } from "./controllers/tenant/reconciler.ts";
+import { createInjectionProbe, detectInjection } from "./injection/detect.ts";
+import { createInjectionMetrics } from "./injection/metrics.ts";
+import { createWebhookController } from "./injection/webhook-controller.ts";
+import { createWebhookServer, type WebhookServer } from "./injection/webhook-server.ts";
+import type { ClusterAccess } from "./kube/access.ts";
+import { isUnavailable } from "./kube/controller.ts";
+import { mutatingAdmissionPolicies, namespaces, resourceSlices } from "./kube/kinds.ts";
+import { probeMs } from "./kube/limits.ts";
+import { createManager, type Manager } from "./kube/manager.ts";
+import { createProbes } from "./kube/probes.ts";
+import { createOperatorMetrics, type OperatorMetrics } from "./metrics.ts";
+import { startOps, type Health } from "./ops.ts";
+import { checkSchemas, describeFinding } from "./schema-check.ts";
+import { createFence } from "./store/fence.ts";
+
+export interface OperatorDeps {
+  readonly access: ClusterAccess;
+  readonly sql: Sql;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly registry: Registry;
+  /** Ends the process: the lease is lost, or the caches do not fill. */
+  readonly onFatal: (reason: string) => void;
+}
+
+export interface Operator extends AsyncDisposable {
+  readonly opsAddress: { readonly host: string; readonly port: number };
+  readonly manager: Manager;
+}
+
+/** Waits between looks at an API server that does not answer at the start. */
+const apiRetryMs = 2_000;
+const injectionRefreshMs = 60_000;
+
+export async function createOperator(
+  deps: OperatorDeps,
+  config: OperatorConfig,
+  signal: AbortSignal,
+): Promise<Operator> {
+  const { clock, log, registry, sql } = deps;
+  const metrics = createOperatorMetrics(registry);
+  metrics.info.set({ version: config.version }, 1);
+  const manager = createManager({ ...deps, random: Math.random }, config);
+  const { client } = manager;
+  const warnings = new Map<string, string>();
+  const stop = new AbortController();
+  const webhook: { server?: WebhookServer } = {};
+  const health = createHealth({ manager, metrics, warnings, webhook });
+
+  await using started = new AsyncDisposableStack();
+  const ops = await startOps({ registry, health }, config.opsListen);
+  started.defer(async () => await ops.stop());
+
+  const clusterUid = await answered(deps, signal, async () => {
+    const system = await client.get({ kind: namespaces, name: "kube-system" });
+    return system?.metadata.uid ?? "";
+  });
+  const injection = await answered(
+    deps,
+    signal,
+    async () => await startInjection(deps, manager, config),
+  );
+  manager.add(
+    "tenant",
+    createTenantReconciler(deps, {
+      ...config,
+      operatorNamespace: config.namespace,
+      injection: injection.state,
+    }),
+  );
+  const store = createPoolStore({ sql, fence: createFence({ sql }) }, { ...config, clusterUid });
+  manager.add(
+    "gpupool",
+    createGpuPoolReconciler(
+      { store, clock, log, metrics: createGpuPoolMetrics(registry) },
+      { agents: config.agents, bundledImage: config.agentImage },
+    ),
+  );
+  if (injection.mechanism === "webhook") {
+    webhook.server = addWebhook(deps, manager, config);
+    await webhook.server.listen(config.webhookListen);
+    started.defer(async () => await webhook.server?.close());
+  }
+  await manager.start();
+  started.defer(async () => await manager.stop());
+  const loops = Promise.all([
+    injection.run(stop.signal),
+    watchSchemas(deps, { manager, metrics, warnings }, stop.signal),
+    probeApis(deps, { manager, metrics }, stop.signal),
+  ]);
+  started.defer(async () => {
+    stop.abort();
+    await loops;
+  });
+
+  const running = started.move();
+  return {
+    opsAddress: ops.address,
+    manager,
+    [Symbol.asyncDispose]: async () => await running.disposeAsync(),
+  };
+}
+
+function createHealth(parts: {
+  manager: Manager;
+  metrics: OperatorMetrics;
+  warnings: ReadonlyMap<string, string>;
+  webhook: { readonly server?: WebhookServer };
+}): Health {
+  const { manager, metrics, warnings, webhook } = parts;
+  const problems = (): string[] => [...manager.problems(), ...(webhook.server?.problems() ?? [])];
+  return {
+    problems,
+    warnings: () => [...warnings.values()],
+    isLeading: () => manager.isLeading(),
+    observe: () => {
+      metrics.ready.set(problems().length === 0 ? 1 : 0);
+      manager.observe();
+    },
+  };
+}
+
+/** At the start the API server may be away, or refuse while its own caches fill. */
+async function answered<T>(
+  { clock, log }: OperatorDeps,
+  signal: AbortSignal,
+  ask: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      log.warn({ event: "operator.waiting", reason: errorMessage(error) });
+      await clock.sleep(apiRetryMs, signal);
+    }
+  }
+}
+
+/** By what pods are injected, looked at again every minute. */
+async function startInjection(
+  { clock, log }: OperatorDeps,
+  { client }: Manager,
+  { injection: setting, namespace }: OperatorConfig,
+) {
+  const mechanism = await detectInjection(client, setting);
+  const probe = createInjectionProbe({ client, clock }, { setting, namespace });
+  let state: InjectionState = await probe.fact();
+  const onError = (error: unknown): void => {
+    log.warn({ event: "operator.injection", reason: errorMessage(error) });
+  };
+  return {
+    mechanism,
+    state: () => state,
+    run: async (signal: AbortSignal) =>
+      await every({ clock, ms: injectionRefreshMs, signal, onError }, async () => {
+        state = await probe.fact();
+      }),
+  };
+}
+
+function addWebhook(
+  { clock, log, registry }: OperatorDeps,
+  manager: Manager,
+  { namespace }: OperatorConfig,
+): WebhookServer {
+  const controller = createWebhookController({ clock, log, server: () => server }, { namespace });
+  const metrics = createInjectionMetrics(registry);
+  const server = createWebhookServer({ profiles: controller.profiles, log, metrics });
+  manager.add("webhook", controller, { workers: 1 });
+  return server;
+}
+
+async function watchSchemas(
+  { clock, log }: OperatorDeps,
+  parts: { manager: Manager; metrics: OperatorMetrics; warnings: Map<string, string> },
+  signal: AbortSignal,
+): Promise<void> {
+  const onError = (error: unknown): void => {
+    log.warn({ event: "operator.crds", reason: errorMessage(error) });
+  };
+  const check = async (): Promise<void> => {
+    for (const finding of await checkSchemas(parts.manager.client)) {
+      const warning = describeFinding(finding);
+      parts.metrics.crdOutdated.set({ crd: finding.crd }, warning === undefined ? 0 : 1);
+      const before = parts.warnings.get(finding.crd);
+      if (warning === undefined) parts.warnings.delete(finding.crd);
+      else parts.warnings.set(finding.crd, warning);
+      if (warning !== before && warning !== undefined) log.warn({ event: "operator.crd", warning });
+    }
+  };
+  await check().catch(onError);
+  await every({ clock, ms: probeMs, signal, onError }, check);
+}
+
+async function probeApis(
+  { clock, log }: OperatorDeps,
+  { manager, metrics }: { manager: Manager; metrics: OperatorMetrics },
+  signal: AbortSignal,
+): Promise<void> {
+  const probes = createProbes(
+    {
+      transport: manager.transport,
+      clock,
+      log,
+      onFound: ({ kind }, served) => metrics.apiServed.set({ kind }, served ? 1 : 0),
+    },
+    [mutatingAdmissionPolicies, resourceSlices],
+  );
+  await probes.run(signal);
+}

@@ -1,0 +1,218 @@
+/**
+ * `axonize-operator cleanup`: what the chart runs before it is uninstalled, while the rights are still there.
+ *
+ * Takes away what would outlive the operator and be in the way: finalizers of tenants and pools (nobody
+ * would ever remove them), our labels on namespaces and nodes, Secrets, profiles, DaemonSets and ConfigMaps
+ * of agents. It retains: custom resources stay, and so does every row of every store. It needs neither the
+ * lease nor PostgreSQL, may be run again, and goes on where something fails; the first failure is told last.
+ */
+import type { Clock } from "@axonize/core/runtime/clock";
+import { errorMessage } from "@axonize/core/runtime/error";
+import type { Log } from "@axonize/core/runtime/log";
+import type { CleanupEnv } from "./config.ts";
+import type { ClusterAccess } from "./kube/access.ts";
+import { createKubeClient, openGate } from "./kube/client.ts";
+import { createTransport } from "./kube/transport.ts";
+import { isApiError, isConflict, isNotFound } from "./kube/api-error.ts";
+import * as kinds from "./kube/kinds.ts";
+import type { KubeClient, KubeObject, ListOptions, ObjectRef, ResourceKind } from "./kube/types.ts";
+import { finalizers, labels } from "./resources/crds/names.ts";
+import { agentApp, appLabel } from "./resources/gpupool/names.ts";
+
+export interface CleanupOptions {
+  readonly agentNamespace: string;
+  /** Whether Secrets may be listed everywhere. */
+  readonly secretAccess: "Cluster" | "PerNamespace";
+}
+
+export interface CleanupResult {
+  readonly done: number;
+  readonly failures: readonly string[];
+}
+
+interface Deps {
+  readonly client: KubeClient;
+  readonly log: Log;
+}
+
+/** The command: its exit code. */
+export async function runCleanup(
+  deps: { access: ClusterAccess; clock: Clock; log: Log },
+  env: CleanupEnv,
+  version: string,
+): Promise<number> {
+  const transport = createTransport(deps, { userAgent: `axonize-operator/${version}` });
+  try {
+    const client = createKubeClient({ transport, gate: openGate });
+    const { failures } = await cleanUp(
+      { client, log: deps.log },
+      {
+        agentNamespace: env.AXONIZE_AGENT_NAMESPACE,
+        secretAccess: env.AXONIZE_SECRET_ACCESS,
+      },
+    );
+    return failures.length === 0 ? 0 : 1;
+  } finally {
+    await transport.close();
+  }
+}
+
+export async function cleanUp(deps: Deps, options: CleanupOptions): Promise<CleanupResult> {
+  const tally = { done: 0, failures: [] as string[] };
+  const step = createStep(deps, tally);
+  const bound = await listOrNone(deps, tally, kinds.namespaces, {
+    labelSelector: labels.tenant,
+    metadataOnly: true,
+  });
+  // Profiles first: from here on no new pod gets variables that lead nowhere.
+  await deleteAll(deps, tally, kinds.injectionProfiles, [{}]);
+  for (const [kind, finalizer] of [
+    [kinds.axonizeTenants, finalizers.tenant],
+    [kinds.gpuPools, finalizers.gpuPool],
+  ] as const) {
+    for (const { metadata } of await listOrNone(deps, tally, kind, {})) {
+      await step(`${kind.kind} ${metadata.name}`, async () => {
+        return await stripFinalizer(deps.client, { kind, name: metadata.name }, finalizer);
+      });
+    }
+  }
+  const everywhere = { labelSelector: labels.tenantUid, metadataOnly: true };
+  await deleteAll(
+    deps,
+    tally,
+    kinds.secrets,
+    options.secretAccess === "Cluster"
+      ? [everywhere]
+      : bound.map(({ metadata }) => ({ ...everywhere, namespace: metadata.name })),
+  );
+  const agents = { namespace: options.agentNamespace, labelSelector: `${appLabel}=${agentApp}` };
+  await deleteAll(deps, tally, kinds.daemonSets, [agents]);
+  await deleteAll(deps, tally, kinds.configMaps, [agents]);
+  for (const { metadata } of bound) {
+    const ref = { kind: kinds.namespaces, name: metadata.name };
+    await step(`labels of namespace ${metadata.name}`, async () => {
+      return await removeLabels(deps.client, ref, metadata.labels, [
+        labels.tenant,
+        labels.injection,
+      ]);
+    });
+  }
+  const pooled = { labelSelector: labels.gpuPool, metadataOnly: true };
+  for (const { metadata } of await listOrNone(deps, tally, kinds.nodes, pooled)) {
+    await step(`labels of node ${metadata.name}`, async () => {
+      const ref = { kind: kinds.nodes, name: metadata.name };
+      return await removeLabels(deps.client, ref, metadata.labels, [labels.gpuPool]);
+    });
+  }
+  deps.log.info({ event: "cleanup.done", done: tally.done, failures: tally.failures.length });
+  return tally;
+}
+
+interface Tally {
+  done: number;
+  readonly failures: string[];
+}
+
+/** true: something was changed. */
+type Step = (what: string, run: () => Promise<boolean>) => Promise<void>;
+
+function createStep({ log }: Deps, tally: Tally): Step {
+  return async (what, run) => {
+    try {
+      if (!(await run())) return;
+      tally.done += 1;
+      log.info({ event: "cleanup.step", what });
+    } catch (error) {
+      // The rest is worth doing all the same; the command fails at its end and is run again.
+      tally.failures.push(`${what}: ${errorMessage(error)}`);
+      log.error({ event: "cleanup.failed", what, reason: errorMessage(error) });
+    }
+  };
+}
+
+async function listOrNone(
+  { client, log }: Deps,
+  tally: Tally,
+  kind: ResourceKind,
+  options: ListOptions,
+): Promise<readonly KubeObject[]> {
+  try {
+    return (await client.list(kind, options)).items;
+  } catch (error) {
+    // Its definition is gone already, and its objects with it.
+    if (isNotFound(error)) return [];
+    tally.failures.push(`list of ${kind.plural}: ${errorMessage(error)}`);
+    log.error({ event: "cleanup.failed", what: kind.plural, reason: errorMessage(error) });
+    return [];
+  }
+}
+
+async function deleteAll(
+  deps: Deps,
+  tally: Tally,
+  kind: ResourceKind,
+  lists: readonly ListOptions[],
+): Promise<void> {
+  const step = createStep(deps, tally);
+  for (const options of lists) {
+    for (const { metadata } of await listOrNone(deps, tally, kind, options)) {
+      const { name, namespace, uid } = metadata;
+      const ref = { kind, name, ...(namespace === undefined ? {} : { namespace }) };
+      await step(`${kind.kind} ${namespace ?? ""}/${name}`, async () => {
+        return await deps.client.delete(ref, uid === undefined ? {} : { uid });
+      });
+    }
+  }
+}
+
+/** Each conflict means that somebody else wrote, and nobody does so for ever. */
+const mostTries = 10;
+
+async function stripFinalizer(
+  client: KubeClient,
+  ref: ObjectRef,
+  finalizer: string,
+): Promise<boolean> {
+  for (let tries = 1; ; tries += 1) {
+    const object = await client.get(ref);
+    const at = object?.metadata.finalizers?.indexOf(finalizer) ?? -1;
+    if (at < 0) return false;
+    try {
+      const path = `/metadata/finalizers/${at}`;
+      await client.jsonPatch(ref, [
+        { op: "test", path, value: finalizer },
+        { op: "remove", path },
+      ]);
+      return true;
+    } catch (error) {
+      if (isNotFound(error)) return true;
+      // 422: the test failed, the list was changed meanwhile.
+      const isLost = isConflict(error) || isApiError(error, 422);
+      if (!isLost || tries === mostTries) throw error;
+    }
+  }
+}
+
+/** By patch and not by release: a label goes whoever owns the field by now. */
+async function removeLabels(
+  client: KubeClient,
+  ref: ObjectRef,
+  there: Readonly<Record<string, string>> | undefined,
+  names: readonly string[],
+): Promise<boolean> {
+  const ours = names.filter((name) => there?.[name] !== undefined);
+  if (ours.length === 0) return false;
+  try {
+    await client.jsonPatch(
+      ref,
+      ours.map((name) => ({
+        op: "remove" as const,
+        path: `/metadata/labels/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`,
+      })),
+    );
+  } catch (error) {
+    // Gone with its object, or taken away by somebody else.
+    if (!isNotFound(error) && !isApiError(error, 422)) throw error;
+  }
+  return true;
+}
