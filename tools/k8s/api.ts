@@ -55,6 +55,8 @@ export interface ClusterApi {
   readonly kubeconfigFile: string;
   /** Any request as admin, such as `request("GET", "/version")`. */
   request(method: string, path: string, body?: unknown): Promise<Answer>;
+  /** Whether the apiserver's own checks pass and the namespace that it makes at its start is there. */
+  isReady(): Promise<boolean>;
   /** A token of a ServiceAccount that exists, by the TokenRequest API; good for an hour. */
   tokenFor(namespace: string, serviceAccount: string): Promise<string>;
   /** Runs kubectl as admin; its standard output. Rejects with what it wrote to standard error. */
@@ -96,6 +98,15 @@ export function createApi(options: ApiOptions): ClusterApi {
     caFile: join(dir, "pki/ca.crt"),
     kubeconfigFile: options.kubeconfigFile,
     request,
+    isReady: async () => {
+      try {
+        const paths = ["/readyz", "/api/v1/namespaces/default"];
+        const answers = await Promise.all(paths.map(async (path) => await request("GET", path)));
+        return answers.every(({ status }) => status === 200);
+      } catch {
+        return false; // It does not listen yet; callers poll until their deadline.
+      }
+    },
     tokenFor: async (namespace, serviceAccount) => {
       const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${serviceAccount}/token`;
       const answer = await request("POST", path, {

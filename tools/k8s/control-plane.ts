@@ -5,11 +5,10 @@
  * It answers about four seconds after its start. Its data is in memory (/dev/shm). When the process that
  * started it dies, in whatever way, the kernel kills its processes and a guard removes its data.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { kwokFlags } from "./addons.ts";
 import { createApi, type ClusterApi } from "./api.ts";
-import { ensureBinaries } from "./binaries.ts";
+import { ensureBinaries, type ExecutableName } from "./binaries.ts";
+import { newDataDir } from "./data-dir.ts";
 import {
   apiserverFlags,
   auditLogFile,
@@ -18,6 +17,7 @@ import {
   schedulerFlags,
   writeCredentials,
   type ControlPlaneLayout,
+  type Credentials,
 } from "./flags.ts";
 import { startGuard } from "./guard.ts";
 import { createParts, freePort, type Parts } from "./parts.ts";
@@ -26,6 +26,8 @@ export interface ControlPlaneOptions {
   /** Runs kube-controller-manager: garbage collection, namespaces, ServiceAccounts, DaemonSets. */
   readonly controllers?: boolean;
   readonly scheduler?: boolean;
+  /** Runs kwok, which plays the kubelet of nodes annotated `kwok.x-k8s.io/node: fake`. */
+  readonly kwok?: boolean;
   /** Writes the audit log; on unless false. */
   readonly audit?: boolean;
   /** Flags after ours, so that they win: feature gates, `--runtime-config`, `--emulated-version`. */
@@ -47,9 +49,21 @@ export interface ControlPlane extends ClusterApi, AsyncDisposable {
 }
 
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
-  const binaries = await ensureBinaries(["kubernetes"]);
+  const binaries = {
+    ...(await ensureBinaries(["kubernetes"])),
+    ...(options.kwok === true ? await ensureBinaries(["kwok"]) : {}),
+  };
   const dir = newDataDir("control-plane");
   const guard = startGuard({ dir });
+  const parts = createParts({
+    dir,
+    wrapper: ["setpriv", "--pdeathsig", "KILL", "--"],
+    forks: false,
+  });
+  const stop = async (): Promise<void> => {
+    for (const part of partNames.toReversed()) await parts.kill(part);
+    await guard.cleanUp();
+  };
   try {
     const layout = await layoutOf(dir, options);
     const credentials = writeCredentials(layout);
@@ -57,38 +71,22 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       commonName: "admin",
       organizations: ["system:masters"],
     });
-    const parts = createParts({
-      dir,
-      wrapper: ["setpriv", "--pdeathsig", "KILL", "--"],
-      forks: false,
-    });
     const api = createApi({
       dir,
       url: `https://${layout.address}:${layout.apiserverPort}`,
       kubeconfigFile,
       kubectlPath: binaries.kubectl,
-      etcdUrl: `http://127.0.0.1:${layout.etcdPort}`,
+      etcdUrl: `http://${layout.address}:${layout.etcdPort}`,
       auditFile: auditLogFile(layout),
     });
     const startApiserver = async (): Promise<void> => {
       const flags = apiserverFlags(layout, options.flags?.apiserver ?? []);
       await parts.start("kube-apiserver", binaries["kube-apiserver"], flags);
-      await parts.ready("kube-apiserver", async () => await isReady(api));
+      await parts.ready("kube-apiserver", async () => await api.isReady());
     };
     await parts.start("etcd", binaries.etcd, etcdFlags(layout));
     await startApiserver();
-    if (options.controllers === true) {
-      const file = credentials.kubeconfig("controller-manager", {
-        commonName: "system:kube-controller-manager",
-      });
-      const flags = controllerManagerFlags(layout, file, options.flags?.controllers ?? []);
-      await parts.start("kube-controller-manager", binaries["kube-controller-manager"], flags);
-      await parts.ready("kube-controller-manager", async () => await hasDefaultServiceAccount(api));
-    }
-    if (options.scheduler === true) {
-      const file = credentials.kubeconfig("scheduler", { commonName: "system:kube-scheduler" });
-      await parts.start("kube-scheduler", binaries["kube-scheduler"], schedulerFlags(file));
-    }
+    await startOthers({ options, binaries, layout, credentials, parts, api });
     return {
       ...api,
       dir,
@@ -101,20 +99,48 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
           commonName: user,
           organizations: groups,
         }),
-      [Symbol.asyncDispose]: async () => {
-        await stop(parts);
-        await guard.cleanUp();
-      },
+      [Symbol.asyncDispose]: stop,
     };
   } catch (error) {
-    await guard.cleanUp();
+    await stop();
     throw error;
   }
 }
 
-async function stop(parts: Parts): Promise<void> {
-  for (const part of ["kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"]) {
-    await parts.kill(part);
+/** In the order they start. */
+const partNames = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"];
+
+/** What comes after the apiserver, as far as it is wanted. */
+async function startOthers(context: {
+  options: ControlPlaneOptions;
+  binaries: Record<ExecutableName<"kubernetes">, string> & { kwok?: string };
+  layout: ControlPlaneLayout;
+  credentials: Credentials;
+  parts: Parts;
+  api: ClusterApi;
+}): Promise<void> {
+  const { options, binaries, layout, credentials, parts, api } = context;
+  const answers = async (path: string): Promise<boolean> =>
+    (await api.request("GET", path)).status === 200;
+  if (options.controllers === true) {
+    const user = { commonName: "system:kube-controller-manager" };
+    const file = credentials.kubeconfig("controller-manager", user);
+    const flags = controllerManagerFlags(layout, file, options.flags?.controllers ?? []);
+    await parts.start("kube-controller-manager", binaries["kube-controller-manager"], flags);
+    // Its first sign of life, and what the first pod waits for.
+    await parts.ready(
+      "kube-controller-manager",
+      async () => await answers("/api/v1/namespaces/default/serviceaccounts/default"),
+    );
+  }
+  if (options.scheduler === true) {
+    const file = credentials.kubeconfig("scheduler", { commonName: "system:kube-scheduler" });
+    await parts.start("kube-scheduler", binaries["kube-scheduler"], schedulerFlags(file));
+  }
+  if (binaries.kwok !== undefined) {
+    const port = await freePort(layout.address);
+    const flags = kwokFlags({ kubeconfigFile: api.kubeconfigFile, nodeIp: layout.address, port });
+    await parts.start("kwok", binaries.kwok, flags);
   }
 }
 
@@ -136,53 +162,4 @@ async function layoutOf(dir: string, options: ControlPlaneOptions): Promise<Cont
     audit: options.audit ?? true,
     controllers: options.controllers ?? false,
   };
-}
-
-/** Ready: its own checks pass and the `default` namespace that it makes at its start is there. */
-export async function isReady(api: ClusterApi): Promise<boolean> {
-  return (await answers(api, "/readyz")) && (await answers(api, "/api/v1/namespaces/default"));
-}
-
-/** The first sign of life of the controller manager, and what the first pod waits for. */
-export async function hasDefaultServiceAccount(api: ClusterApi): Promise<boolean> {
-  return await answers(api, "/api/v1/namespaces/default/serviceaccounts/default");
-}
-
-async function answers(api: ClusterApi, path: string): Promise<boolean> {
-  try {
-    return (await api.request("GET", path)).status === 200;
-  } catch {
-    return false; // It does not listen yet; the caller polls until its deadline.
-  }
-}
-
-/** A new data directory, in memory where that is possible. Removes those of owners that are gone. */
-export function newDataDir(kind: "control-plane" | "cluster"): string {
-  const base = join(memoryDir(), `axonize-k8s-${process.getuid?.() ?? 0}`);
-  mkdirSync(base, { recursive: true, mode: 0o700 });
-  for (const entry of readdirSync(base)) {
-    const owner = /^control-plane-(\d+)-/.exec(entry)?.[1];
-    if (owner !== undefined && !isAlive(Number(owner))) {
-      rmSync(join(base, entry), { recursive: true, force: true });
-    }
-  }
-  return mkdtempSync(join(base, `${kind}-${process.pid}-`));
-}
-
-function memoryDir(): string {
-  try {
-    rmSync(mkdtempSync("/dev/shm/axonize-probe-"), { recursive: true });
-    return "/dev/shm";
-  } catch {
-    return tmpdir(); // No writable shared memory: a disk will do, only slower.
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

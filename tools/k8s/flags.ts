@@ -2,14 +2,20 @@
  * Command lines of etcd and the control plane, the same for a control plane alone and for a cluster
  * with a node, and the files that they read: certificates, kubeconfigs, the audit policy.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { auditLogMegabytes } from "./limits.ts";
-import { createAuthority, createSigningKey, type Authority, type LeafOptions } from "./pki.ts";
+import {
+  createAuthority,
+  createSigningKey,
+  openAuthority,
+  type Authority,
+  type LeafOptions,
+} from "./pki.ts";
 
 export interface ControlPlaneLayout {
   readonly dir: string;
-  /** The address that the apiserver listens on and its clients use. */
+  /** The address that etcd and the apiserver listen on and their clients use. */
   readonly address: string;
   readonly apiserverPort: number;
   readonly etcdPort: number;
@@ -36,6 +42,31 @@ export function pkiFile(layout: { dir: string }, name: string): string {
 
 /** Makes all keys and certificates of a control plane and writes them below `<dir>/pki`. */
 export function writeCredentials(layout: ControlPlaneLayout): Credentials {
+  makeCredentials(layout);
+  return openCredentials(layout);
+}
+
+/** The credentials that `writeCredentials` wrote, also from another process. */
+export function openCredentials(
+  layout: Pick<ControlPlaneLayout, "dir" | "address" | "apiserverPort">,
+): Credentials {
+  const read = (name: string): string => readFileSync(pkiFile(layout, name), "utf8");
+  const authority = openAuthority(authorityName, { cert: read("ca.crt"), key: read("ca.key") });
+  return {
+    authority,
+    kubeconfig: (name, user) => {
+      const pair = authority.issue(user);
+      const file = join(layout.dir, `${name}.kubeconfig`);
+      const url = `https://${layout.address}:${layout.apiserverPort}`;
+      writeFileSync(file, kubeconfig({ url, ca: authority.cert, ...pair }), { mode: 0o600 });
+      return file;
+    },
+  };
+}
+
+const authorityName = "axonize-test-cluster";
+
+function makeCredentials(layout: ControlPlaneLayout): void {
   const { dir } = layout;
   mkdirSync(join(dir, "pki"), { recursive: true, mode: 0o700 });
   const write = (name: string, text: string): void => {
@@ -45,7 +76,7 @@ export function writeCredentials(layout: ControlPlaneLayout): Credentials {
     write(`${name}.crt`, pair.cert);
     write(`${name}.key`, pair.key);
   };
-  const authority = createAuthority("axonize-test-cluster");
+  const authority = createAuthority(authorityName);
   writePair("ca", authority);
   writePair(
     "apiserver",
@@ -77,16 +108,6 @@ export function writeCredentials(layout: ControlPlaneLayout): Credentials {
   const tokens = createSigningKey();
   write("service-accounts.key", tokens.privateKey);
   write("service-accounts.pub", tokens.publicKey);
-  return {
-    authority,
-    kubeconfig: (name, user) => {
-      const pair = authority.issue(user);
-      const file = join(dir, `${name}.kubeconfig`);
-      const url = `https://${layout.address}:${layout.apiserverPort}`;
-      writeFileSync(file, kubeconfig({ url, ca: authority.cert, ...pair }), { mode: 0o600 });
-      return file;
-    },
-  };
 }
 
 /** A kubeconfig with everything inside it. JSON is YAML. */
@@ -120,7 +141,7 @@ function kubeconfig(user: { url: string; ca: string; cert: string; key: string }
 }
 
 export function etcdFlags(layout: ControlPlaneLayout): string[] {
-  const client = `http://127.0.0.1:${layout.etcdPort}`;
+  const client = `http://${layout.address}:${layout.etcdPort}`;
   const peer = `http://127.0.0.1:${layout.etcdPeerPort}`;
   return [
     "--name=test",
@@ -144,7 +165,7 @@ export function auditLogFile(layout: { dir: string }): string {
 export function apiserverFlags(layout: ControlPlaneLayout, extra: readonly string[]): string[] {
   const pki = (name: string): string => pkiFile(layout, name);
   return [
-    `--etcd-servers=http://127.0.0.1:${layout.etcdPort}`,
+    `--etcd-servers=http://${layout.address}:${layout.etcdPort}`,
     `--bind-address=${layout.address}`,
     `--advertise-address=${layout.address}`,
     `--endpoint-reconciler-type=${layout.publishEndpoint ? "lease" : "none"}`,

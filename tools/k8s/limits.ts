@@ -38,3 +38,9 @@ export const requestTimeoutMs = 30_000;
 
 /** `kubectl get -o json` of 2,000 namespaces is 2 MB, of 1,000 nodes 5 MB. */
 export const kubectlOutputBytes = 64 * 1024 * 1024;
+
+/** Test clusters beside each other on one machine; each takes about 1 GB of memory. */
+export const clusterIndexes = 16;
+
+/** The least that metrics-server accepts; an autoscaler sees load after one or two of these. */
+export const metricsResolutionSeconds = 10;

@@ -163,7 +163,7 @@ function startTicks(pid: number): string | undefined {
 }
 
 /** The one child of a wrapper that forks. It appears within a millisecond of the wrapper's start. */
-async function childOf(parent: number): Promise<number | undefined> {
+export async function childOf(parent: number): Promise<number | undefined> {
   const deadline = performance.now() + killTimeoutMs;
   while (startTicks(parent) !== undefined && performance.now() < deadline) {
     const children = readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8").trim();

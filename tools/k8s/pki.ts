@@ -6,7 +6,15 @@
  * this takes are written here in DER; no openssl program is needed. All keys are ECDSA on P-256.
  * A test cluster's keys live a day and guard nothing: this is no library for anything else.
  */
-import { createHash, generateKeyPairSync, randomBytes, sign, type KeyObject } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+  type KeyObject,
+} from "node:crypto";
 import { isIPv4 } from "node:net";
 import { certificateDays } from "./limits.ts";
 
@@ -47,11 +55,17 @@ export function createAuthority(commonName: string): Authority {
       extension(oids.keyUsage, true, tagged(0x03, Buffer.from([1, 0x06]))),
     ],
   });
-  return {
-    cert,
-    key: privateKeyPem(pair.privateKey),
-    issue: (options) => issueLeaf(options, signWith),
+  return openAuthority(commonName, { cert, key: privateKeyPem(pair.privateKey) });
+}
+
+/** An authority that `createAuthority` made, to sign more. */
+export function openAuthority(commonName: string, pair: KeyPair): Authority {
+  const signWith = {
+    issuer: distinguishedName({ commonName }),
+    issuerKey: createPrivateKey(pair.key),
+    authorityKeyId: keyId(createPublicKey(pair.cert)),
   };
+  return { ...pair, issue: (options) => issueLeaf(options, signWith) };
 }
 
 /** A key pair without a certificate: what signs ServiceAccount tokens. */
