@@ -97,7 +97,8 @@ else:
 
     def test_a_process_killed_from_outside_leaves_whole_spans(tmp_path):
         program = [sys.executable, "-c", WRITER, "127.0.0.1:1", str(tmp_path), "1000000"]
-        victim = subprocess.Popen(program, stdout=subprocess.PIPE)
+        # A small pipe holds the victim back: left alone, it fills its ring before it is killed.
+        victim = subprocess.Popen(program, stdout=subprocess.PIPE, pipesize=4096)
         told = b""
         while told.count(b"\n") < 300:
             told += os.read(victim.stdout.fileno(), 65536)

@@ -13,9 +13,6 @@ Nothing here raises into your program, blocks it, or logs more than one line per
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
-
 from . import _runtime
 from ._core_choice import core as _core
 from ._generators import current_span as _current_span
@@ -26,11 +23,24 @@ from ._trace import traced as _traced
 from ._types import SpanContext, SpanKind, SpanStatus
 from ._version import __version__
 
+# Type checkers take this name for true. `typing` itself, with `re` behind it, would be half of the
+# time that importing this package takes.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+    from typing import Any, ParamSpec, TypeVar, overload
+
     from ._pure import LlmSpan, Span
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+    T = TypeVar("T")
 else:
     Span = _core.Span
     LlmSpan = _core.LlmSpan
+
+    def overload(function):
+        return function
 
 __all__ = [
     "AsyncStream",
@@ -55,10 +65,6 @@ __all__ = [
     "stream",
     "trace",
 ]
-
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
 
 implementation: str = _core.IMPLEMENTATION
 """`c` or `pure`: which hot path this process runs."""

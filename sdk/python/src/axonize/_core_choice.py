@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+
+TYPE_CHECKING = False  # true for type checkers; importing `typing` is dear
+if TYPE_CHECKING:
+    from typing import Any
 
 core: Any
 

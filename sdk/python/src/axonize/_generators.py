@@ -13,9 +13,12 @@ from __future__ import annotations
 import contextlib
 import sys
 from contextvars import ContextVar
-from typing import Any
 
 from ._log import warn_once
+
+TYPE_CHECKING = False  # true for type checkers; importing `typing` is dear
+if TYPE_CHECKING:
+    from typing import Any
 
 GENERATOR_FLAGS = 0x20 | 0x200  # CO_GENERATOR | CO_ASYNC_GENERATOR
 current_span: ContextVar[Any] = ContextVar("axonize.span", default=None)

@@ -6,8 +6,10 @@ times are kept in a histogram with four buckets per octave of microseconds (erro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+TYPE_CHECKING = False  # true for type checkers; importing `typing` is dear
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
 
 BUCKETS = 104
 """Enough for 67 s between two tokens; longer gaps count in the last bucket."""

@@ -6,11 +6,15 @@ here was written by strangers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
 
 from ._generators import current_span
 from ._types import SpanContext
+
+TYPE_CHECKING = False  # true for type checkers; importing `typing` is dear
+if TYPE_CHECKING:
+    from collections.abc import Iterable, MutableMapping
+    from typing import Any
 
 TRACE_STATE_BYTES_MAX = 512
 _HEADERS_MAX = 256

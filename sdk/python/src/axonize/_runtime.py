@@ -11,12 +11,14 @@ import atexit
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
 
 from ._core_choice import core
 from ._log import warn_once
 
+TYPE_CHECKING = False  # true for type checkers; importing `typing` is dear
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._config import Config
     from ._export import Exporter
 

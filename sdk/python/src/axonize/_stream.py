@@ -7,13 +7,23 @@ leaves no open span behind.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable
-from types import TracebackType
-from typing import Any, Generic, TypeVar
-
 from ._generators import current_span
 
-T = TypeVar("T")
+TYPE_CHECKING = False  # true for type checkers; importing `typing` is dear
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable
+    from types import TracebackType
+    from typing import Any, Generic, TypeVar
+
+    T = TypeVar("T")
+else:
+    T = None
+
+    class Generic:
+        """Takes a parameter and forgets it, as `typing.Generic` does for whoever runs the program."""
+
+        def __class_getitem__(cls, _parameter):
+            return cls
 
 
 class Stream(Generic[T]):

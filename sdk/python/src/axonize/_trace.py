@@ -8,11 +8,14 @@ that the caller's spans between two items are not its children.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
 from ._core_choice import core
 from ._generators import current_span
+
+TYPE_CHECKING = False  # true for type checkers; importing `typing` is dear
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80 | 0x100, 0x200
 

@@ -8,7 +8,11 @@ value it does not like: odd values become their text.
 from __future__ import annotations
 
 import struct
-from typing import Any, Mapping
+from collections.abc import Mapping
+
+TYPE_CHECKING = False  # true for type checkers; importing `typing` is dear
+if TYPE_CHECKING:
+    from typing import Any
 
 # Limits. A span costs at most ARENA_MAX of memory whatever the program puts in; 20 open spans at
 # their limit are 1.3 MB. What does not fit is dropped or cut, and counted on the span itself
