@@ -1,8 +1,9 @@
 // The webhook over HTTPS: answers, bad requests, a certificate that is swapped while it serves.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { request, type RequestOptions } from "node:https";
+import { Agent, request, type RequestOptions } from "node:https";
 import { after, before, test } from "node:test";
+import { connect } from "node:tls";
 import { createLog } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
 import { bundleOf, planCertificates } from "./certificates.ts";
@@ -138,6 +139,23 @@ test("a body larger than any pod is refused before it is all there", async () =>
   // The server answers and closes; the client may see either first.
   assert.ok(answer === undefined || answer.status === 413);
   assert.equal((await send(review("vision", pod))).status, 200, "and it serves on");
+});
+
+test("it closes at once, with a spare connection open that never asked", async () => {
+  const own = createWebhookServer({
+    profiles: { hasSynced: () => true, get: () => profile },
+    log,
+    metrics,
+  });
+  const at = await own.listen({ host: "127.0.0.1", port: 0 });
+  own.setCertificate(certificates.serving);
+  const spare = connect({ host: "127.0.0.1", port: at.port, ca: bundleOf(certificates) });
+  await once(spare, "secureConnect");
+  const answered = await send(review("vision", pod), { port: at.port, agent: new Agent() });
+  assert.equal(answered.status, 200);
+  const start = performance.now();
+  await Promise.all([own.close(), once(spare, "close")]);
+  assert.ok(performance.now() - start < 4_000, "before any timeout of a connection");
 });
 
 test("a new certificate is shown without a restart, and the same one again changes nothing", async () => {

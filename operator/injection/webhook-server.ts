@@ -28,7 +28,10 @@ export function createWebhookServer(deps: {
   log: Log;
   metrics: InjectionMetrics;
 }): WebhookServer {
+  const inFlight = new Set<Promise<unknown>>();
   const server = createServer({ minVersion: "TLSv1.2" }, (request, response) => {
+    const answered = once(response, "close").finally(() => inFlight.delete(answered));
+    inFlight.add(answered);
     handle(deps, request, response).catch((error: unknown) => {
       // The peer went away or sent nonsense; the apiserver treats it as a failed call and ignores it.
       deps.log.warn({ event: "webhook.request", err: error });
@@ -58,7 +61,9 @@ export function createWebhookServer(deps: {
     async close() {
       const closed = once(server, "close");
       server.close();
-      server.closeIdleConnections();
+      await Promise.all(inFlight);
+      // An apiserver keeps spare connections that have not carried a request; they are not "idle".
+      server.closeAllConnections();
       await closed;
     },
   };
