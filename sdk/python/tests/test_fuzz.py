@@ -134,7 +134,7 @@ def step(chance, span, values) -> None:
 def test_hostile_programs_break_nothing(recording, chance):
     deadline = time.monotonic() + SECONDS
     rounds = 0
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline or rounds < 6:  # on a busy machine the time alone may be one round
         rounds += 1
         span = axonize.llm_span(
             chance.choice(["n", "n" * 2000, 5]),
@@ -151,7 +151,6 @@ def test_hostile_programs_break_nothing(recording, chance):
     from axonize._generators import current_span
 
     current_span.set(None)
-    assert rounds > 5
 
 
 def test_a_ring_that_wraps_and_fills_keeps_order_and_counts(recording, chance):
