@@ -10,9 +10,14 @@ import { createRegistry } from "@axonize/core/runtime/metrics";
 import { systemClock } from "@axonize/core/runtime/clock";
 import { detectInjection, injectionFact } from "../../operator/injection/detect.ts";
 import { createInjectionMetrics } from "../../operator/injection/metrics.ts";
+import {
+  operatorNamespacePlaceholder,
+  operatorServicePlaceholder,
+} from "../../operator/injection/placeholders.ts";
 import { mutatingWebhookConfiguration } from "../../operator/injection/webhook-config.ts";
 import {
   createWebhookController,
+  hostsOf,
   webhookSecretName,
   type WebhookConfiguration,
 } from "../../operator/injection/webhook-controller.ts";
@@ -123,10 +128,15 @@ test("such a cluster takes no policies, and without a webhook nothing can be inj
 test("the chart's configuration is accepted, and tells of a certificate that is missing", async () => {
   await on.cluster.apply(
     chartFile("injection/webhook.yaml", {
-      SERVICE_NAMESPACE: operatorNamespace,
-      SERVICE_NAME: "axonize-operator",
+      [operatorServicePlaceholder]: "axonize-operator",
+      [operatorNamespacePlaceholder]: operatorNamespace,
     }),
   );
+  assert.deepEqual(hostsOf(await configurationNow()), [
+    "axonize-operator.axonize-system.svc",
+    "axonize-operator.axonize-system",
+    "axonize-operator",
+  ]);
   assert.equal(await detectInjection(on.client), "webhook");
   const { status, reason, message } = await fact();
   assert.deepEqual({ status, reason }, { status: "False", reason: "WebhookCertificateInvalid" });
