@@ -5,7 +5,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { metricsResolutionSeconds } from "./limits.ts";
+import { localVolumes, metricsResolutionSeconds } from "./limits.ts";
 import type { Authority } from "./pki.ts";
 
 export const metricsPort = 4443;
@@ -96,6 +96,46 @@ export function kwokFlags(options: {
     "--cidr=10.64.0.0/12",
     `--node-ip=${options.nodeIp}`,
     `--server-address=${options.nodeIp}:${options.port}`,
+  ];
+}
+
+/** Node path of the volumes; `node-1` has a directory for each below it. */
+export function volumePaths(): string[] {
+  return Array.from({ length: localVolumes }, (_, index) => `/var/lib/axonize-volumes/${index}`);
+}
+
+/**
+ * A default StorageClass with volumes made beforehand: `local` ones, not `hostPath`, because only those
+ * are given to a pod's fsGroup.
+ */
+export function storage(nodeName: string): object[] {
+  const storageClassName = "local";
+  const nodes = { key: "kubernetes.io/hostname", operator: "In", values: [nodeName] };
+  return [
+    {
+      apiVersion: "storage.k8s.io/v1",
+      kind: "StorageClass",
+      metadata: {
+        name: storageClassName,
+        annotations: { "storageclass.kubernetes.io/is-default-class": "true" },
+      },
+      provisioner: "kubernetes.io/no-provisioner",
+      volumeBindingMode: "WaitForFirstConsumer",
+    },
+    ...volumePaths().map((path, index) => ({
+      apiVersion: "v1",
+      kind: "PersistentVolume",
+      metadata: { name: `local-${index}` },
+      spec: {
+        storageClassName,
+        // Nobody enforces it: the directory may grow as the disk allows.
+        capacity: { storage: "200Gi" },
+        accessModes: ["ReadWriteOnce"],
+        persistentVolumeReclaimPolicy: "Retain",
+        local: { path },
+        nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions: [nodes] }] } },
+      },
+    })),
   ];
 }
 

@@ -58,6 +58,8 @@ export interface Cluster extends ClusterApi {
   readonly serviceCidr: string;
   /** Makes an image of an OCI or docker tar known to the node; pods name it with `imagePullPolicy: Never`. */
   importImage(tar: string): Promise<void>;
+  /** Gives an image of the node a second name, such as `axonize.io/ingest:0.1.0`. */
+  tagImage(name: string, alias: string): Promise<void>;
   /** Runs a command on the node, in its namespaces; its standard output. */
   run(command: string, ...args: readonly string[]): Promise<string>;
   /** Where this process finds a file of the node below /var/lib, /var/log or /run. */
@@ -150,6 +152,8 @@ function attach(state: ClusterState): Cluster {
   const [program = "", ...before] = enter(state.pid);
   const runInside = async (command: string, ...args: readonly string[]): Promise<string> =>
     await run(program, [...before, command, ...args]);
+  const images = async (...args: readonly string[]): Promise<string> =>
+    await runInside("ctr", `--address=${containerdSocket}`, "-n", "k8s.io", "images", ...args);
   const start = async (part: NodePart): Promise<void> => {
     const command = ensure(plan.commands[part], `the cluster was started with ${part}`);
     await parts.start(part, command.path, command.args, command.env);
@@ -165,15 +169,10 @@ function attach(state: ClusterState): Cluster {
     podCidr: network.podCidr,
     serviceCidr: network.serviceCidr,
     importImage: async (tar) => {
-      await runInside(
-        "ctr",
-        `--address=${containerdSocket}`,
-        "-n",
-        "k8s.io",
-        "images",
-        "import",
-        tar,
-      );
+      await images("import", tar);
+    },
+    tagImage: async (name, alias) => {
+      await images("tag", "--force", name, alias);
     },
     run: runInside,
     nodePath: (path) => nodePath(dir, path),

@@ -44,3 +44,9 @@ export const clusterIndexes = 16;
 
 /** The least that metrics-server accepts; an autoscaler sees load after one or two of these. */
 export const metricsResolutionSeconds = 10;
+
+/** `cluster down` waits this long; a cluster with 100 pods is gone in two seconds. */
+export const stopTimeoutMs = 60_000;
+
+/** Volumes that a cluster is born with; each claim takes one for good. */
+export const localVolumes = 16;

@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensure } from "@axonize/core/runtime/assert";
-import { helperRoles, kwokFlags, metricsServer } from "./addons.ts";
+import { helperRoles, kwokFlags, metricsServer, storage, volumePaths } from "./addons.ts";
 import type { ExecutableName } from "./binaries.ts";
 import type { Cluster, ClusterOptions, NodePart } from "./cluster.ts";
 import {
@@ -73,7 +73,7 @@ export function planNode(input: PlanInput): NodePlan {
   };
   const credentials = writeCredentials(layout);
   writeKubeletCertificate(layout, credentials, network);
-  for (const path of [kubeletRoot, "/var/log/pods"]) {
+  for (const path of [kubeletRoot, "/var/log/pods", ...volumePaths()]) {
     mkdirSync(nodePath(dir, path), { recursive: true });
   }
   const adminKubeconfig = credentials.kubeconfig("admin", {
@@ -84,7 +84,7 @@ export function planNode(input: PlanInput): NodePlan {
     ...controlPlaneCommands(input, layout, credentials),
     ...nodeCommands(input, credentials),
   };
-  const objects = helperRoles();
+  const objects = [...helperRoles(), ...storage(nodeName)];
   if (options.metricsServer === true) {
     const addon = metricsServer({
       dir,

@@ -150,7 +150,7 @@ function tail(file: string): string {
 }
 
 /** When a living process started, in clock ticks: with the pid it names a process for good. */
-function startTicks(pid: number): string | undefined {
+export function startTicks(pid: number): string | undefined {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, "utf8");
