@@ -5,7 +5,11 @@
  * The row of `operator_epoch` holds the highest epoch that ever wrote. A transaction locks it as a reader and
  * goes on only if the epoch is its own; a new leader's first write raises it, waits for those readers, and
  * from then on the old leader's transactions fail. Plain reads need no fence.
+ *
+ * Everything has an end: the client itself waits for a PostgreSQL that is away for as long as it takes, and
+ * then does what was asked of it long ago.
  */
+import { systemClock, type Clock } from "@axonize/core/runtime/clock";
 import type { Sql } from "@axonize/core/runtime/postgres";
 import type { TransactionSql } from "postgres";
 import { TerminalError } from "../kube/api-error.ts";
@@ -19,14 +23,26 @@ export interface Writer {
 }
 
 export interface Fence {
-  /** Rejects with a TerminalError when the writer is not the leader any more. */
+  /**
+   * Rejects with a TerminalError when the writer is not the leader any more, and with the code `unavailable`
+   * when PostgreSQL did not answer in time; then it is rolled back should it ever begin.
+   */
   write<T>(writer: Writer, run: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Rejects with the code `unavailable` when PostgreSQL did not answer in time. */
+  read<T>(run: (sql: Sql) => Promise<T>): Promise<T>;
 }
 
 /** Of one statement, and of waiting for a lock: well below the 60 s of a reconcile. */
 const statementMs = 15_000;
+/** Of a read, connecting included; and of a whole transaction. */
+const readMs = 8_000;
+const writeMs = 20_000;
 
-export function createFence({ sql }: { sql: Sql }): Fence {
+class UnavailableError extends Error {
+  readonly code = "unavailable";
+}
+
+export function createFence({ sql, clock = systemClock }: { sql: Sql; clock?: Clock }): Fence {
   let claimed: string | undefined;
   const claim = async ({ clusterUid, epoch }: Writer): Promise<void> => {
     await sql`
@@ -35,24 +51,51 @@ export function createFence({ sql }: { sql: Sql }): Fence {
       WHERE old.epoch < excluded.epoch`;
     claimed = `${clusterUid}/${epoch}`;
   };
-  return {
-    write: async (writer, run) => {
-      if (claimed !== `${writer.clusterUid}/${writer.epoch}`) await claim(writer);
-      // What `run` answers is passed on as it is; the client's type would unwrap arrays of promises.
-      return (await sql.begin(async (tx) => {
-        await tx.unsafe(
-          `SET LOCAL statement_timeout = ${statementMs}; SET LOCAL lock_timeout = ${statementMs}`,
-        );
-        const [row] = await tx<{ epoch: number }[]>`
+  const inTime = async <T>(ms: number, work: (isOver: () => boolean) => Promise<T>): Promise<T> => {
+    const ended = new AbortController();
+    let isOver = false;
+    const late = clock.sleep(ms, ended.signal).then(
+      () => {
+        isOver = true;
+        throw new UnavailableError(`PostgreSQL did not answer within ${ms / 1000} s`);
+      },
+      async () => await new Promise<never>(() => undefined), // it ended in time; nobody waits any more
+    );
+    try {
+      return await Promise.race([work(() => isOver), late]);
+    } finally {
+      ended.abort();
+    }
+  };
+  const write = async <T>(
+    writer: Writer,
+    run: (tx: Tx) => Promise<T>,
+    isOver: () => boolean,
+  ): Promise<T> => {
+    if (claimed !== `${writer.clusterUid}/${writer.epoch}`) await claim(writer);
+    // What `run` answers is passed on as it is; the client's type would unwrap arrays of promises.
+    return (await sql.begin(async (tx) => {
+      await tx.unsafe(
+        `SET LOCAL statement_timeout = ${statementMs}; SET LOCAL lock_timeout = ${statementMs}`,
+      );
+      const [row] = await tx<{ epoch: number }[]>`
           SELECT epoch FROM operator_epoch WHERE cluster_uid = ${writer.clusterUid} FOR SHARE`;
-        if (row?.epoch !== writer.epoch) {
-          throw new TerminalError(
-            `PostgreSQL has seen a leader of epoch ${row?.epoch ?? "none"}, this process has ${writer.epoch}: it writes nothing any more. If the Lease was deleted, which begins its count anew, delete the row of this cluster from operator_epoch.`,
-          );
-        }
-        return await run(tx);
-      })) as Awaited<ReturnType<typeof run>>;
-    },
+      if (row?.epoch !== writer.epoch) {
+        throw new TerminalError(
+          `PostgreSQL has seen a leader of epoch ${row?.epoch ?? "none"}, this process has ${writer.epoch}: it writes nothing any more. If the Lease was deleted, which begins its count anew, delete the row of this cluster from operator_epoch.`,
+        );
+      }
+      // Whoever asked has given it up: nothing of it may come to be now.
+      if (isOver()) throw new UnavailableError("PostgreSQL answered too late");
+      const result = await run(tx);
+      if (isOver()) throw new UnavailableError("PostgreSQL answered too late");
+      return result;
+    })) as Awaited<ReturnType<typeof run>>;
+  };
+  return {
+    read: async (run) => await inTime(readMs, async () => await run(sql)),
+    write: async (writer, run) =>
+      await inTime(writeMs, async (isOver) => await write(writer, run, isOver)),
   };
 }
 

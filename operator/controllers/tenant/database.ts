@@ -99,10 +99,10 @@ async function own(
   run: Run,
   spec: AxonizeTenantSpec,
 ): Promise<TenantRow | DatabaseRefusal> {
-  const { sql, fence, caches, options } = world;
+  const { fence, caches, options } = world;
   const { tenantId: id, uid } = run.owner;
   for (let attempt = 0; attempt < 3; attempt += 1) {
-    const before = await readTenant(sql, id);
+    const before = await fence.read(async (sql) => await readTenant(sql, id));
     const decision = decideOwnership({
       row: before,
       self: { clusterUid: run.clusterUid, uid, tenantId: id },
@@ -130,7 +130,7 @@ async function own(
       async (tx) => await putTenant(tx, tenant, before),
     );
     if (done && decision.kind === "adopt") tellAdopted(world, run, before);
-    const row = done ? await readTenant(sql, id) : undefined;
+    const row = done ? await fence.read(async (sql) => await readTenant(sql, id)) : undefined;
     if (row !== undefined) return row;
   }
   throw new Error(`the row of tenant ${id} changes under our hands`);
@@ -174,14 +174,17 @@ async function bind(
   run: Run,
   parts: { spec: AxonizeTenantSpec; row: TenantRow },
 ): Promise<Synced> {
-  const { sql, fence, options } = world;
+  const { fence, options } = world;
   const { spec, row } = parts;
   const { tenantId } = run.owner;
   const own = claimantOf(run.object, spec);
   const uids = own.namespaces.flatMap(
     (name) => world.caches.namespaces.get(name)?.metadata.uid ?? [],
   );
-  const bindings = await readBindings(sql, { cluster: options.cluster, uids, tenantId });
+  const { cluster } = options;
+  const bindings = await fence.read(
+    async (sql) => await readBindings(sql, { cluster, uids, tenantId }),
+  );
   const claims = claimsOf(world, own, bindings);
   const wanted = claims.flatMap((claim) =>
     claim.state === "Bound" || claim.state === "Terminating"
@@ -219,7 +222,7 @@ async function bind(
         : claim,
     ),
     boundMs: await boundTimes(world, run, { mine, isChanged }),
-    keys: await readKeys(sql, { tenantId, cluster: options.cluster }),
+    keys: await fence.read(async (sql) => await readKeys(sql, { tenantId, cluster })),
     left: mine
       .filter(({ namespaceUid }) => !wanted.some(({ uid }) => uid === namespaceUid))
       .map(({ namespace }) => namespace),
@@ -227,7 +230,7 @@ async function bind(
 }
 
 async function boundTimes(
-  { sql, options }: World,
+  { fence, options }: World,
   { owner }: Run,
   parts: {
     mine: readonly { namespaceUid: string; boundMs: number }[];
@@ -236,7 +239,9 @@ async function boundTimes(
 ): Promise<ReadonlyMap<string, number>> {
   const { tenantId } = owner;
   const mine = parts.isChanged
-    ? await readBindings(sql, { cluster: options.cluster, uids: [], tenantId })
+    ? await fence.read(
+        async (sql) => await readBindings(sql, { cluster: options.cluster, uids: [], tenantId }),
+      )
     : parts.mine;
   return new Map(mine.map(({ namespaceUid, boundMs }) => [namespaceUid, boundMs]));
 }

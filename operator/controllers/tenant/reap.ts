@@ -11,8 +11,8 @@ export async function reap(
   world: World,
   writer: { clusterUid: string; epoch: number },
 ): Promise<void> {
-  const { sql, fence, client, log, metrics } = world;
-  const owned = await readOwned(sql, writer.clusterUid);
+  const { fence, client, log, metrics } = world;
+  const owned = await fence.read(async (sql) => await readOwned(sql, writer.clusterUid));
   if (owned.length === 0) return;
   const cached = new Set(world.caches.tenants.list().map(({ metadata }) => metadata.uid));
   const isSuspect = owned.some(({ uid, lifecycle }) => !cached.has(uid) && lifecycle === "active");

@@ -53,8 +53,10 @@ export interface TenantReconcilerDeps {
 export function createTenantReconciler(deps: TenantReconcilerDeps, options: TenantOptions) {
   return {
     wire: (builder: ControllerBuilder): Reconciler => {
+      const { clock, log } = deps;
       const world: World = {
-        ...deps,
+        clock,
+        log,
         options,
         fence: createFence(deps),
         metrics: createTenantMetrics(deps.registry),
@@ -144,7 +146,9 @@ async function settle(
     ...common,
     places,
     central,
-    usage: await readUsage(world.sql, run.owner.tenantId, run.nowMs),
+    usage: await world.fence.read(
+      async (sql) => await readUsage(sql, run.owner.tenantId, run.nowMs),
+    ),
     usageWrittenMs: usageWritten.get(uid) ?? 0,
   };
   const status = await writeStatus(world, run, findings);

@@ -167,7 +167,7 @@ export function createKeyGroup(
   parts: { key: ApiKeySpec; place: KeyPlace; secret: SecretPlace; known: readonly PlacedKeyRow[] },
 ): KeyGroup {
   const { key, place, secret } = parts;
-  const { client, fence, sql } = world;
+  const { client, fence } = world;
   const writer = { clusterUid: run.clusterUid, epoch: run.epoch };
   let known: readonly PlacedKeyRow[] | undefined = parts.known;
   const changed = async (effect: () => Promise<unknown>): Promise<void> => {
@@ -176,7 +176,8 @@ export function createKeyGroup(
     await effect();
   };
   return {
-    rows: async () => (known ??= await readKeys(sql, { ...place, place })),
+    rows: async () =>
+      (known ??= await fence.read(async (sql) => await readKeys(sql, { ...place, place }))),
     secret: async () => (await lookAtSecret(world, run.owner, secret)).view,
     insertPending: async (made, rotateRequest) =>
       await changed(

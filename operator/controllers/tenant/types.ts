@@ -3,7 +3,6 @@
  */
 import type { Clock } from "@axonize/core/runtime/clock";
 import type { Log } from "@axonize/core/runtime/log";
-import type { Sql } from "@axonize/core/runtime/postgres";
 import type { Informer, KubeClient, KubeObject, Recorder } from "../../kube/types.ts";
 import type { AxonizeTenantStatus } from "../../resources/crds/tenant.ts";
 import type { Owner } from "../../resources/tenant/objects.ts";
@@ -67,7 +66,6 @@ export interface Caches {
 }
 
 export interface World {
-  readonly sql: Sql;
   readonly fence: Fence;
   readonly clock: Clock;
   readonly log: Log;
