@@ -161,8 +161,9 @@ const Sampling = z
       .default(100)
       .describe("Utilisation and power; the rest at least once a second."),
     processPeriodMilliseconds: k.int32(1_000, 600_000).default(5_000),
+    // Atomic: an apply that names fewer than the default must not be merged with it.
     metricSets: k
-      .set(z.enum(metricSets), metricSets.length)
+      .list(z.enum(metricSets), metricSets.length)
       .default(["Utilization", "Memory", "Power", "Thermal", "Errors"])
       .describe("`Profiling` keeps other profilers off the GPU."),
     overheadBudgetMillicores: k
