@@ -18,6 +18,7 @@ import * as kinds from "./kube/kinds.ts";
 import type { KubeClient, KubeObject, ListOptions, ObjectRef, ResourceKind } from "./kube/types.ts";
 import { finalizers, labels } from "./resources/crds/names.ts";
 import { agentApp, appLabel } from "./resources/gpupool/names.ts";
+import { roleBindingName } from "./resources/tenant/objects.ts";
 
 export interface CleanupOptions {
   readonly agentNamespace: string;
@@ -85,6 +86,13 @@ export async function cleanUp(deps: Deps, options: CleanupOptions): Promise<Clea
       ? [everywhere]
       : bound.map(({ metadata }) => ({ ...everywhere, namespace: metadata.name })),
   );
+  if (options.secretAccess === "PerNamespace") {
+    // After the Secrets, which it lets us see.
+    for (const { metadata } of bound) {
+      const ref = { kind: kinds.roleBindings, name: roleBindingName, namespace: metadata.name };
+      await step(`RoleBinding of ${metadata.name}`, async () => await deps.client.delete(ref));
+    }
+  }
   const agents = { namespace: options.agentNamespace, labelSelector: `${appLabel}=${agentApp}` };
   await deleteAll(deps, tally, kinds.daemonSets, [agents]);
   await deleteAll(deps, tally, kinds.configMaps, [agents]);

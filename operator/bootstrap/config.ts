@@ -24,6 +24,10 @@ export const BootstrapConfig = z.object({
   AXONIZE_BOOTSTRAP_INSTANCE: z
     .string()
     .describe("Name of the release, which the Secrets are labelled with."),
+  AXONIZE_BOOTSTRAP_DEPLOYMENT: z
+    .string()
+    .default("axonize-operator")
+    .describe("Name of the operator's Deployment, for `stop`."),
   AXONIZE_OPERATOR_NAMESPACE: z.string().describe("Namespace of the release."),
   KUBECONFIG: z.string().optional().describe("A kubeconfig. Default: the pod's own account."),
   KUBERNETES_SERVICE_HOST: z.string().optional().describe("As Kubernetes tells every pod."),

@@ -1,6 +1,6 @@
 /**
- * `bootstrap` and `bootstrap remove`: makes the Secrets that a release needs and does not have, before
- * the operator itself starts (it needs some of them), and takes them away when the release goes.
+ * Makes the Secrets that a release needs and does not have, before the operator itself starts (it needs
+ * some of them). When the release goes: `stop` ends the operator, `remove` takes the Secrets away.
  */
 import { systemClock } from "@axonize/core/runtime/clock";
 import { parseConfig } from "@axonize/core/runtime/config";
@@ -11,6 +11,7 @@ import { createKubeClient, openGate } from "../kube/client.ts";
 import { createTransport } from "../kube/transport.ts";
 import { BootstrapConfig } from "./config.ts";
 import { ensureSecrets, removeSecrets } from "./secrets.ts";
+import { stopOperator } from "./stop.ts";
 
 await runProcess({
   name: "axonize-operator bootstrap",
@@ -32,15 +33,16 @@ await runProcess({
       { userAgent: "axonize-operator/bootstrap" },
     );
     const client = createKubeClient({ transport, gate: openGate });
-    const work = process.argv[2] === "remove" ? removeSecrets : ensureSecrets;
-    await work(
-      { client, log },
-      {
-        namespace: config.AXONIZE_OPERATOR_NAMESPACE,
-        instance: config.AXONIZE_BOOTSTRAP_INSTANCE,
-        secrets: config.AXONIZE_BOOTSTRAP_SECRETS,
-      },
-    );
+    const deps = { client, clock, log };
+    const release = {
+      namespace: config.AXONIZE_OPERATOR_NAMESPACE,
+      instance: config.AXONIZE_BOOTSTRAP_INSTANCE,
+      secrets: config.AXONIZE_BOOTSTRAP_SECRETS,
+      deployment: config.AXONIZE_BOOTSTRAP_DEPLOYMENT,
+    };
+    if (process.argv[2] === "stop") await stopOperator(deps, release);
+    else if (process.argv[2] === "remove") await removeSecrets(deps, release);
+    else await ensureSecrets(deps, release);
     await transport.close();
     process.exit(0);
   },

@@ -6,7 +6,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -210,6 +212,29 @@ interface Secret {
   readonly data: Readonly<Record<string, string>>;
 }
 
+test("before an uninstall the operator ends, and nobody cleans up beside a running one", async () => {
+  await run(helm, ...install, ...deleteData);
+  const pods = [
+    "get",
+    "pods",
+    "-l",
+    "app.kubernetes.io/component=operator",
+    "-n",
+    namespace,
+  ] as const;
+  await eventually("its pods are there", async () => {
+    return (await cluster.kubectl(...pods, "-o", "name")).trim().split("\n").length === 2;
+  });
+  await bootstrap("", "stop");
+  assert.equal((await cluster.kubectl(...pods, "-o", "name")).trim(), "");
+  await bootstrap("", "stop");
+  // An uninstall that went no further is taken back by an upgrade, without a conflict.
+  await run(helm, ...upgrade, ...deleteData);
+  await cluster.kubectl("get", "deployment", "axonize-operator", "-n", namespace);
+  await run(helm, ...uninstall);
+  await leaves();
+});
+
 test("the Secrets that nobody gave are made once, by several at a time, completed, and taken away", async () => {
   await run(helm, ...install);
   const { spec } = await read<{ spec: { template: { spec: { initContainers: object[] } } } }>(
@@ -266,6 +291,20 @@ test("the Secrets that nobody gave are made once, by several at a time, complete
   await run(helm, ...uninstall);
 });
 
+/** A request of somebody who has a token; its status. */
+async function postAs(token: string, path: string, body: object): Promise<number> {
+  const sent = httpsRequest(`${cluster.url}${path}`, {
+    method: "POST",
+    ca: readFileSync(cluster.caFile),
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+  });
+  sent.end(JSON.stringify(body));
+  // The one argument of `response` is the answer.
+  const [answer] = (await once(sent, "response")) as [IncomingMessage];
+  answer.resume();
+  return answer.statusCode ?? 0;
+}
+
 test("the accounts may do what their work needs, and no more", async () => {
   await run(helm, ...install, "-f", fileOf("hardened"));
   const may = async (who: string, ...what: readonly string[]): Promise<boolean> => {
@@ -276,9 +315,29 @@ test("the accounts may do what their work needs, and no more", async () => {
   const operator = `system:serviceaccount:${namespace}:axonize-operator`;
   const ingest = `system:serviceaccount:${namespace}:axonize-ingest`;
   const agent = "system:serviceaccount:gpu-agents:axonize-agent";
-  assert.ok(await may(operator, "patch", "secrets", "-n", "vision"));
-  assert.ok(!(await may(operator, "get", "secrets", "-n", "default")));
+  assert.ok(await may(operator, "patch", "secrets", "-n", namespace));
+  assert.ok(!(await may(operator, "get", "secrets", "-n", "vision")));
   assert.ok(!(await may(operator, "list", "secrets", "--all-namespaces")));
+  // It may bind itself where a tenant is bound, to one role and no other.
+  const bind = async (role: string): Promise<number> => {
+    const token = await cluster.tokenFor(namespace, "axonize-operator");
+    const answer = await postAs(
+      token,
+      "/apis/rbac.authorization.k8s.io/v1/namespaces/vision/rolebindings",
+      {
+        apiVersion: "rbac.authorization.k8s.io/v1",
+        kind: "RoleBinding",
+        metadata: { name: `of-${role}` },
+        roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role },
+        subjects: [{ kind: "ServiceAccount", name: "axonize-operator", namespace }],
+      },
+    );
+    return answer;
+  };
+  assert.equal(await bind("axonize-operator-secrets"), 201);
+  assert.ok(await may(operator, "patch", "secrets", "-n", "vision"));
+  assert.equal(await bind("cluster-admin"), 403);
+  await cluster.kubectl("delete", "rolebindings", "--all", "-n", "vision");
   assert.ok(await may(operator, "create", "daemonsets", "-n", "gpu-agents"));
   assert.ok(!(await may(operator, "create", "daemonsets", "-n", "default")));
   assert.ok(!(await may(operator, "delete", "nodes")));

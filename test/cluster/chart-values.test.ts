@@ -74,7 +74,6 @@ test("combinations that cannot work are refused with what to do", async () => {
       /greater than maxReplicas/,
     ],
     ["ingest.drain.preStopSeconds=50", /must be more than preStopSeconds \+ 20/],
-    ["rbac.tenantNamespaces={a}", /used where rbac\.secretAccess is PerNamespace/],
     [`agents.namespace=${namespace}`, /must not be the release's namespace/],
     ["dashboard.httpRoute.enabled=true", /dashboard\.httpRoute\.parentRefs must name the Gateway/],
     ["ingest.grpcRoute.enabled=true", /ingest\.grpcRoute\.parentRefs must name the Gateway/],

@@ -17,6 +17,8 @@
       fieldPath: metadata.namespace
 - name: AXONIZE_BOOTSTRAP_SECRETS
   value: {{ include "axonize.madeSecrets" . | quote }}
+- name: AXONIZE_BOOTSTRAP_DEPLOYMENT
+  value: {{ include "axonize.fullname" . }}-operator
 - name: AXONIZE_BOOTSTRAP_INSTANCE
   value: {{ .Release.Name | quote }}
 {{ include "axonize.commonEnv" . }}
@@ -52,6 +54,20 @@
   value: 0.0.0.0:9443
 - name: AXONIZE_SECRET_ACCESS
   value: {{ .Values.rbac.secretAccess | quote }}
+- name: AXONIZE_SERVICE_ACCOUNT
+  value: {{ include "axonize.serviceAccountName" (dict "root" $ "component" "operator") }}
+- name: AXONIZE_SECRETS_ROLE
+  value: {{ $fullname }}-operator-secrets
+{{- with .Values.operator.deniedNamespaces }}
+- name: AXONIZE_DENIED_NAMESPACES
+  value: {{ join "," . | quote }}
+{{- end }}
+- name: AXONIZE_ALLOW_FORCED_ADOPTION
+  value: {{ .Values.operator.allowForcedAdoption | quote }}
+- name: AXONIZE_KUBELET_DIRECTORY
+  value: {{ .Values.agents.kubeletDirectory | quote }}
+- name: AXONIZE_AGENT_STATE_DIRECTORY
+  value: {{ .Values.agents.stateDirectory | quote }}
 - name: AXONIZE_LEASE_SECONDS
   value: {{ .Values.operator.leaseSeconds | quote }}
 {{- end -}}
