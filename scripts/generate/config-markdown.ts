@@ -6,6 +6,8 @@ import { AgentEnv } from "../../agent/config.ts";
 import { DashboardConfig } from "../../dashboard/api/config.ts";
 import { IngestEnv } from "../../ingest/config.ts";
 import { StandaloneConfig } from "../../standalone/config.ts";
+import { BootstrapConfig } from "../../operator/bootstrap/config.ts";
+import { OperatorEnv } from "../../operator/config.ts";
 import { StoresConfig } from "../../standalone/stores/config.ts";
 import { table } from "./api-markdown.ts";
 
@@ -30,6 +32,18 @@ const processes: readonly { title: string; about: string; schema: z.ZodObject }[
     title: "Dashboard",
     about: "`node dashboard/api/main.ts`: API and web app, in front of real stores.",
     schema: DashboardConfig,
+  },
+  {
+    title: "Operator",
+    about:
+      "`axonize-operator` (`node operator/main.ts`): reconciles tenants and pools. `cleanup` is what the chart runs before it is uninstalled.",
+    schema: OperatorEnv,
+  },
+  {
+    title: "Bootstrap",
+    about:
+      "`node operator/bootstrap/main.ts`: makes the Secrets of a release that nobody gave; the chart runs it before the operator.",
+    schema: BootstrapConfig,
   },
   {
     title: "Stores",

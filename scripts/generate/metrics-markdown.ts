@@ -10,6 +10,11 @@ import { createSamplingMetrics } from "../../agent/sampling/metrics.ts";
 import { createAgentMetrics } from "../../ingest/agents/metrics.ts";
 import { createAttributeMetrics } from "../../ingest/attribute/metrics.ts";
 import { createIngestMetrics } from "../../ingest/metrics.ts";
+import { createGpuPoolMetrics } from "../../operator/controllers/gpupool/metrics.ts";
+import { createTenantMetrics } from "../../operator/controllers/tenant/metrics.ts";
+import { createInjectionMetrics } from "../../operator/injection/metrics.ts";
+import { createKubeMetrics } from "../../operator/kube/metrics.ts";
+import { createOperatorMetrics } from "../../operator/metrics.ts";
 import { table } from "./api-markdown.ts";
 
 const services: readonly { title: string; declare: (registry: Registry) => unknown }[] = [
@@ -31,6 +36,16 @@ const services: readonly { title: string; declare: (registry: Registry) => unkno
     ],
   },
   { title: "Dashboard", declare: createMetrics },
+  {
+    title: "Operator",
+    declare: (registry) => [
+      createOperatorMetrics(registry),
+      createTenantMetrics(registry),
+      createGpuPoolMetrics(registry),
+      createInjectionMetrics(registry),
+      createKubeMetrics(registry),
+    ],
+  },
 ];
 
 export async function metricsMarkdown(): Promise<string> {
