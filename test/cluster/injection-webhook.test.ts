@@ -30,6 +30,7 @@ import { goldenPods } from "./support/golden-pods.ts";
 import {
   chartFile,
   holdGoldenPods,
+  holdSidecars,
   operatorNamespace,
   startInjectionCluster,
   until,
@@ -172,6 +173,10 @@ test("golden pods come out as by the policy", async () => {
     );
   });
   await holdGoldenPods(on);
+});
+
+test("a container that a later webhook puts in front is injected, too, and nothing comes twice", async () => {
+  await holdSidecars(on);
 });
 
 test("a chart that is applied again does not take caBundle away, for it does not own it", async () => {

@@ -17,6 +17,7 @@ import { injectionName } from "../../operator/injection/policy.ts";
 import {
   chartFile,
   holdGoldenPods,
+  holdSidecars,
   operatorNamespace,
   startInjectionCluster,
   until,
@@ -85,37 +86,8 @@ test("a profile that changes shows in the next pod, and its marker tells", async
   });
 });
 
-test("a container that a later mutator puts in front is injected, too, and nothing comes twice", async () => {
-  await on.cluster.apply(sidecarPolicy);
-  const golden = (namespace: "opt-out" | "first") =>
-    ({
-      title: "with a sidecar",
-      namespace,
-      annotations: { "example.com/sidecar": "true" },
-      spec: { containers: [{ name: "app", image: "app:1" }] },
-      isInjected: true,
-    }) as const;
-  await until("the sidecar comes", async () => {
-    const { pod } = await on.make(golden("opt-out"));
-    return pod.spec.containers.length === 2;
-  });
-  const namesOf = async (namespace: "opt-out" | "first") =>
-    (await on.make(golden(namespace))).pod.spec.containers.map(({ name, env }) => ({
-      name,
-      env: env?.map((one) => one.name) ?? [],
-    }));
-  const [proxy, app] = await namesOf("opt-out");
-  assert.equal(proxy?.name, "proxy");
-  assert.deepEqual(proxy.env, app?.env);
-  assert.equal(new Set(app?.env).size, app?.env.length, "no name twice");
-  const [otherProxy, first] = await namesOf("first");
-  assert.deepEqual(otherProxy?.env, [], "the first container was the app");
-  assert.ok(first?.env.includes("AXONIZE_CONTAINER"));
-  await on.cluster.kubectl(
-    "delete",
-    "mutatingadmissionpolicy,mutatingadmissionpolicybinding",
-    "zz-sidecar",
-  );
+test("a container that a later webhook puts in front is injected, too, and nothing comes twice", async () => {
+  await holdSidecars(on);
 });
 
 test("a mirror of a static pod is not touched", async () => {
@@ -143,6 +115,13 @@ test("without its binding the policy is told to be missing, and the probe sees i
   const { reason, message } = await probe.fact();
   assert.equal(reason, "PolicyMissing");
   assert.match(message, /^there is no MutatingAdmissionPolicyBinding axonize-inject/);
+});
+
+test("without the profiles' definition pods are made all the same", async () => {
+  await on.cluster.apply(policy);
+  await untilInjected(on);
+  await on.cluster.kubectl("delete", "crd", "injectionprofiles.axonize.io");
+  await untilInjected(on, false);
 });
 
 test("the policy makes the apiserver panic over nothing", () => {
@@ -224,42 +203,3 @@ const namespaceWith = (name: string, labels: object): object => ({
   kind: "Namespace",
   metadata: { name, labels },
 });
-
-/** Another's: it puts a container in front of the others, after ours has run. */
-const sidecarPolicy = [
-  {
-    apiVersion: "admissionregistration.k8s.io/v1",
-    kind: "MutatingAdmissionPolicy",
-    metadata: { name: "zz-sidecar" },
-    spec: {
-      failurePolicy: "Fail",
-      reinvocationPolicy: "Never",
-      matchConstraints: {
-        resourceRules: [
-          { apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"] },
-        ],
-      },
-      matchConditions: [
-        {
-          name: "asked",
-          expression: "object.metadata.?annotations[?'example.com/sidecar'].hasValue()",
-        },
-      ],
-      mutations: [
-        {
-          patchType: "JSONPatch",
-          jsonPatch: {
-            expression:
-              '[JSONPatch{op: "add", path: "/spec/containers/0", value: Object.spec.containers{name: "proxy", image: "proxy:1"}}]',
-          },
-        },
-      ],
-    },
-  },
-  {
-    apiVersion: "admissionregistration.k8s.io/v1",
-    kind: "MutatingAdmissionPolicyBinding",
-    metadata: { name: "zz-sidecar" },
-    spec: { policyName: "zz-sidecar" },
-  },
-];

@@ -21,6 +21,7 @@ import {
   type ControlPlane,
   type ControlPlaneOptions,
 } from "../../../tools/k8s/control-plane.ts";
+import { sidecarAnnotations, startSidecarWebhook } from "./sidecar-webhook.ts";
 import { goldenPods, otherNamespaces, profiles, type GoldenPod } from "./golden-pods.ts";
 
 const root = join(import.meta.dirname, "../../..");
@@ -183,6 +184,36 @@ export async function holdGoldenPods(on: InjectionCluster): Promise<void> {
       golden.title,
     );
   }
+}
+
+/** With another webhook that adds a container after us: what it adds is injected, unless the first was meant. */
+export async function holdSidecars(on: InjectionCluster): Promise<void> {
+  await using sidecar = await startSidecarWebhook();
+  await on.cluster.apply([sidecar.configuration]);
+  const containersIn = async (namespace: "opt-out" | "first") => {
+    const { pod } = await on.make({
+      title: "with a sidecar",
+      namespace,
+      annotations: sidecarAnnotations,
+      spec: { containers: [{ name: "app", image: "app:1" }] },
+      isInjected: true,
+    });
+    return pod.spec.containers.map(({ name, env }) => ({
+      name,
+      env: env?.map((one) => one.name) ?? [],
+    }));
+  };
+  await until("the sidecar comes", async () => (await containersIn("opt-out")).length === 2);
+  const [proxy, app] = await containersIn("opt-out");
+  assert.equal(proxy?.name, "proxy");
+  assert.ok(app);
+  assert.ok(app.env.includes("AXONIZE_CONTAINER"));
+  assert.deepEqual(proxy.env, app.env);
+  assert.equal(new Set(app.env).size, app.env.length, "no name twice");
+  const [otherProxy, first] = await containersIn("first");
+  assert.deepEqual(otherProxy, { name: "proxy", env: [] }, "the first container was the app");
+  assert.deepEqual(first?.env, app.env);
+  await on.cluster.kubectl("delete", "mutatingwebhookconfiguration", "zz-sidecar");
 }
 
 /** Until what injects is in effect: the apiserver takes a policy or webhook up within moments. */
