@@ -28,6 +28,7 @@ import { createGrpcReceiver } from "./receive/grpc.ts";
 import { createHttpReceiver } from "./receive/http.ts";
 import { createPeers, type FindPeer } from "./receive/peers.ts";
 import { createUsageDerivation } from "./usage/derive.ts";
+import { startPurge } from "./purge/purge.ts";
 import { createExcess } from "./usage/excess.ts";
 import { createTally, startHeartbeat } from "./usage/heartbeat.ts";
 import { createIntake } from "./usage/intake.ts";
@@ -92,6 +93,7 @@ export async function createIngest(given: IngestDeps, config: IngestConfig): Pro
     quota: createQuota({ ...deps, excess: started.use(createExcess(deps)) }),
   });
   started.use(startStatus({ ...deps, groups, budget, status, sources: [traces, points] }, config));
+  started.use(startPurge(deps, { cluster: config.clickhouseCluster }));
   started.defer(async () => await groups.flush());
   const door = createDoor({
     ...deps,

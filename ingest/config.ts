@@ -32,6 +32,8 @@ export interface IngestConfig {
     /** How long what is in flight may take after that. */
     drainMs: number;
   };
+  /** ClickHouse's cluster (ON CLUSTER), where it is one. */
+  clickhouseCluster?: string;
   /** Bytes of bodies, builders and blocks together (`limits.ts`). */
   memoryBytes?: number;
 }
@@ -142,5 +144,8 @@ export function configFrom(
     },
     stop: clusterStop,
     memoryBytes: env.AXONIZE_INGEST_MEMORY_BYTES,
+    ...(env.AXONIZE_CLICKHOUSE_CLUSTER === undefined
+      ? {}
+      : { clickhouseCluster: env.AXONIZE_CLICKHOUSE_CLUSTER }),
   };
 }

@@ -159,6 +159,13 @@ export const heartbeatErrors = 20;
  */
 export const peerWaitMs = 500;
 
+/** How often jobs of deletion are looked for, how many at a time, and how their progress is followed. */
+export const purgeLookMs = 30_000;
+export const purgeJobs = 10;
+export const purgePollMs = 2_000;
+/** A job begins so much later: 5 s until every process knows, 10 s for what is in flight, and four times that. */
+export const purgeDelayMs = 60_000;
+
 /** Data points of one metrics request; an SDK sends some hundred. */
 export const pointsPerRequest = 100_000;
 /** Attributes of a point or a resource that are kept, bytes of each value, buckets of a histogram. */

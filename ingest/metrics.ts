@@ -65,6 +65,11 @@ function countersOf(registry: Registry) {
       "Beyond a tenant's limit: requests refused (reject), spans left out (sample) or kept (warn).",
       ["quota", "action"],
     ),
+    purged: counter(
+      "axonize_ingest_purged_tenants_total",
+      "Tenants whose data was deleted, as their resource asked.",
+      [],
+    ),
     dropped: counter(
       "axonize_ingest_dropped_records_total",
       "Bookkeeping records given up at a bound, by kind.",
