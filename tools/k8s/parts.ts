@@ -149,7 +149,10 @@ function tail(file: string): string {
   return `The end of ${file}:\n${lines.slice(-logTailLines).join("\n")}`;
 }
 
-/** When a living process started, in clock ticks: with the pid it names a process for good. */
+/**
+ * When a living process started, in clock ticks: with the pid it names a process for good. One that was
+ * killed counts as living until its last thread is gone: only then are its sockets closed.
+ */
 export function startTicks(pid: number): string | undefined {
   let stat: string;
   try {
@@ -159,7 +162,9 @@ export function startTicks(pid: number): string | undefined {
   }
   // The command in parentheses may hold spaces; what follows is the state and then plain fields.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+  const isDead = fields[0] === "Z" || fields[0] === "X";
+  // num_threads: a dead process that others have yet to reap has none but itself.
+  return isDead && Number(fields[17]) <= 1 ? undefined : fields[19];
 }
 
 /** The one child of a wrapper that forks. It appears within a millisecond of the wrapper's start. */
