@@ -136,7 +136,8 @@ async function attempt(
   const startedMs = deps.clock.monotonic();
   const deadlineMs = (state.renewedMs ?? startedMs) + renewMs;
   // Half of the deadline leaves time for another try; what is left of it is all there is.
-  const limitMs = Math.max(Math.min(renewMs / 2, deadlineMs - startedMs), 100);
+  // Whole milliseconds: AbortSignal.timeout refuses others.
+  const limitMs = Math.ceil(Math.max(Math.min(renewMs / 2, deadlineMs - startedMs), 100));
   const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
   const isHeld = await acquireOrRenew(deps, options, state, limit);
   if (!isHeld) {
