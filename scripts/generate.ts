@@ -1,8 +1,7 @@
 /**
  * `npm run generate`: writes what is derived from code: in docs/ the OpenAPI document and the references
- * of API, configuration and metrics, in images/ the Dockerfiles, in charts/ the
- * chart's README and schema. `--check` writes nothing and fails when
- * one differs.
+ * of API, configuration and metrics, in images/ the Dockerfiles, in charts/ the chart's README and
+ * schema, and the decoder's kernel as WebAssembly. `--check` writes nothing and fails when one differs.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -13,6 +12,8 @@ import { imageFiles } from "./generate/images.ts";
 import { crdFiles } from "./generate/crds.ts";
 import { crdsMarkdown } from "./generate/crds-markdown.ts";
 import { injectionFiles } from "./generate/injection.ts";
+import { injectionMarkdown } from "./generate/injection-markdown.ts";
+import { kernelModule } from "./generate/kernel.ts";
 import { metricsMarkdown } from "./generate/metrics-markdown.ts";
 import { openApiDocument } from "./generate/openapi.ts";
 
@@ -26,6 +27,8 @@ export async function generate(): Promise<Map<string, string>> {
     ["docs/config.md", configMarkdown()],
     ["docs/metrics.md", await metricsMarkdown()],
     ["docs/crds.md", crdsMarkdown()],
+    ["docs/injection.md", injectionMarkdown()],
+    ["ingest/decode/kernel.generated.ts", await kernelModule()],
     ...crdFiles(),
     ...injectionFiles(),
     ...chartFiles(root),

@@ -1,19 +1,19 @@
 /**
  * A span's attributes: from wire bytes into the payload's typed maps, and into what normalising
- * reads. What comes as expected is taken by `expected-attributes.ts`; here is the general parse, for
- * any key, order, repeats and unknown fields.
+ * reads. What comes as expected is taken by the kernel (`kernel/attributes.ts`); here is the general
+ * parse, for any key, order, repeats and unknown fields.
  *
  * Content goes to `content` by the capture setting; everything else is stored as it came.
  */
 import { meaningOf, type Meaning, type Said } from "../normalize/said.ts";
 import { redaction, valueTag, type Capture, type JsonText } from "./any-value.ts";
-import { textCut, textRepaired, type Texts } from "./columns.ts";
+import { textCut, textRepaired, Words, type Texts } from "./columns.ts";
 import { aliasOfRole, isContentRole } from "./key-roles.ts";
-import { ExpectedAttributes } from "./expected-attributes.ts";
 import * as limits from "./limits.ts";
-import { ListMemos } from "./list-memos.ts";
+import { captureCodes, ListMemos } from "./list-memos.ts";
 import { Meanings } from "./meanings.ts";
 import { createPaths, type Paths } from "./paths.ts";
+import { pointTo, type State } from "./state.ts";
 import { attributeTag, type SpanScan } from "./span-scan.ts";
 import type { Strings } from "./strings.ts";
 import type { PayloadTable } from "./tables.ts";
@@ -25,10 +25,16 @@ export class AttributeWriter {
   private readonly wire: Wire;
   private readonly strings: Strings;
   private readonly json: JsonText;
+  private readonly said: Said;
   private readonly meanings: Meanings;
   private readonly lists: ListMemos;
   private readonly paths: Paths;
-  private readonly expected: ExpectedAttributes;
+  private readonly state: State;
+  /** Keys that the kernel met and did not store. */
+  private readonly leftOut: Words;
+  /** Where the span's keys have led so far; 0 where nothing is expected any more. */
+  private path = 0;
+  private payload: PayloadTable | undefined;
   /** Where the span's keys begin in each of its maps. */
   private readonly firsts = new Uint32Array(6);
   /** By key: the span that had it, where anything but the path needs to know (`markSeen`). */
@@ -39,15 +45,17 @@ export class AttributeWriter {
   private valueStart = 0;
   private valueEnd = 0;
 
-  constructor(deps: { wire: Wire; strings: Strings; json: JsonText; said: Said }) {
+  constructor(deps: { wire: Wire; strings: Strings; json: JsonText; said: Said; state: State }) {
     this.wire = deps.wire;
     this.strings = deps.strings;
     this.json = deps.json;
+    this.state = deps.state;
+    this.said = deps.said;
     this.meanings = new Meanings(deps);
     this.lists = new ListMemos(deps);
     this.paths = createPaths(deps.strings);
-    const { meanings, lists } = this;
-    this.expected = new ExpectedAttributes({ ...deps, meanings, lists });
+    this.leftOut = new Words(deps.strings.heap);
+    this.state.set("leftOut", this.leftOut.at);
   }
 
   /** Interned strings were renumbered. */
@@ -56,6 +64,15 @@ export class AttributeWriter {
     this.meanings.clear();
     this.lists.clear();
     this.paths.clear();
+  }
+
+  /** Tells the kernel where attributes go, and which keys to expect of spans of this scope. */
+  expect(payload: PayloadTable, scope: number): void {
+    const { state } = this;
+    if (this.payload !== payload) pointTo(state, payload);
+    this.payload = payload;
+    state.set("capture", captureCodes[this.capture]);
+    state.set("root", this.paths.root(scope));
   }
 
   /** Fills the row whose words are at `row`; `scope` foretells which keys come. */
@@ -69,8 +86,9 @@ export class AttributeWriter {
     firsts[4] = attrs_json.keys.length;
     firsts[5] = content.keys.length;
     this.isMarked = false;
-    this.expected.path = this.paths.root(scope);
-    this.expected.capture = this.capture;
+    this.leftOut.length = 0;
+    this.expect(payload, scope);
+    this.path = this.state.get("root");
     this.all(scan, payload);
     words[row + attrs_str.at] = attrs_str.keys.length - (firsts[0] ?? 0);
     words[row + attrs_int.at] = attrs_int.keys.length - (firsts[1] ?? 0);
@@ -86,7 +104,7 @@ export class AttributeWriter {
     let left = Math.min(scan.attributes, limits.attributesPerSpan);
     wire.pos = scan.attributesStart;
     while (left > 0) {
-      left = this.expected.take(left, end, payload);
+      left = this.expected(left, end);
       if (left === 0) break;
       const tag = wire.tag(end);
       if (tag === attributeTag) {
@@ -99,6 +117,20 @@ export class AttributeWriter {
     }
   }
 
+  /** Lets the kernel store those that are as expected; answers how many are left. */
+  private expected(left: number, end: number): number {
+    const { wire, state, path } = this;
+    if (path === 0 || !state.isKernelUsed) return left;
+    const body = state.get("body");
+    state.set("path", path);
+    state.set("marks", 0);
+    const rest = this.strings.heap.kernel.attributes(body + wire.pos, body + end, left);
+    wire.pos = state.get("pos") - body;
+    this.path = state.get("path");
+    this.marks |= state.get("marks");
+    return rest;
+  }
+
   /** Any attribute at all. */
   private attribute(start: number, end: number, payload: PayloadTable): void {
     const key = this.key(start, end);
@@ -108,7 +140,7 @@ export class AttributeWriter {
       return;
     }
     this.seen[key] = this.serial;
-    this.expected.path = this.paths.follow(this.expected.path, key);
+    this.path = this.paths.follow(this.path, key);
     this.value(key, this.strings.role(key), payload);
   }
 
@@ -137,6 +169,8 @@ export class AttributeWriter {
       }
       seenUntil[i] = keys.length;
     }
+    const { leftOut } = this;
+    for (let at = 0; at < leftOut.length; at += 1) this.seen[leftOut.words[at] ?? 0] = this.serial;
   }
 
   /** Interns the key and leaves the value's bounds in `valueStart` and `valueEnd`. */
@@ -257,12 +291,13 @@ export class AttributeWriter {
     if (last !== 0) wire.tag(lastEnd);
     if (this.scalar(last, lastEnd, key, meaning, payload)) return;
     const list = last === valueTag.array ? meaning : undefined;
+    const ordinals = this.said.ordinalCount;
     const label = list === undefined ? 0 : this.meanings.list(list, lastStart, lastEnd);
     payload.attrs_json.keys.push1(key);
     const { marks } = this;
     this.jsonText(lastStart, lastEnd, payload.attrs_json.values, limits.attributeBytes);
     if (list !== undefined && marks === this.marks) {
-      this.lists.remember(list, this.valueStart, valueEnd, this.capture, label);
+      this.lists.remember(list, this.valueStart, valueEnd, this.capture, label, ordinals);
     }
   }
 

@@ -138,9 +138,26 @@ export class Batches {
     return found;
   }
 
+  /** The tables that the last span went to, if of these classes and of the request in progress. */
+  touched(
+    retention: number,
+    payloadRetention: number,
+  ): { spans: SpanTable; payloads: PayloadTable; day: number } | undefined {
+    const { lastSpans, lastPayloads, request } = this;
+    if (lastSpans?.request !== request || lastPayloads?.request !== request) return undefined;
+    if (lastSpans.day !== lastPayloads.day || lastSpans.retention !== retention) return undefined;
+    if (lastPayloads.retention !== payloadRetention) return undefined;
+    return { spans: lastSpans.spans, payloads: lastPayloads.payloads, day: lastSpans.day };
+  }
+
+  /** Whether ClickHouse or the open batch has the resource's row. */
+  hasResource(resource: Resource): boolean {
+    return resource.stored || resource.batch === this.batch;
+  }
+
   /** Writes the resource's row unless ClickHouse or the open batch has it. */
   resource(resource: Resource, receivedMs: number): void {
-    if (resource.stored || resource.batch === this.batch) return;
+    if (this.hasResource(resource)) return;
     resource.batch = this.batch;
     this.emitted.push(resource);
     const { resources } = this;

@@ -10,6 +10,7 @@ import { wholeSetLevel } from "@axonize/core/contract/attribution";
 import { fields, type Said } from "../normalize/said.ts";
 import type { RequestContext } from "./decoder.ts";
 import type { Resource } from "./resources.ts";
+import { createShownAnswers, type ShownAnswers } from "./shown-answers.ts";
 import type { Strings } from "./strings.ts";
 import type { List } from "./table.ts";
 import type { SpanTable } from "./tables.ts";
@@ -82,6 +83,8 @@ interface Answer {
   readonly evidence: readonly number[];
   readonly question: DeviceQuestion;
   readonly isMissing: boolean;
+  /** When it was shown to the kernel last. */
+  shown: number;
 }
 
 /** Combinations of ordinals, devices and peers remembered per resource; then it starts afresh. */
@@ -93,9 +96,31 @@ export class Devices {
   private readonly answers = new WeakMap<Resource, Map<number | string, Answer>>();
   private resource: Resource | undefined;
   private known = new Map<number | string, Answer>();
+  private readonly shown: ShownAnswers<Answer>;
 
   constructor(strings: Strings) {
     this.strings = strings;
+    this.shown = createShownAnswers(strings.heap);
+  }
+
+  /** Interned strings were renumbered. */
+  clear(): void {
+    this.shown.clear();
+  }
+
+  /** Names the process to the kernel, which knows only answers that still hold. */
+  processOf(resource: Resource, { attributor, peer }: RequestContext): number {
+    this.shown.keep(attributor?.version ?? 0);
+    return this.shown.processOf(resource, peer?.pid);
+  }
+
+  /** Tells of spans without a device that the kernel noted. */
+  miss(count: number, { attributor }: RequestContext): void {
+    if (attributor === undefined) return;
+    for (let i = 0; i < count; i += 1) {
+      const { answer, startMs } = this.shown.missed(i);
+      if (answer !== undefined) attributor.missing({ ...answer.question, startMs });
+    }
   }
 
   /** Fills the row whose words are at `row`. */
@@ -130,6 +155,10 @@ export class Devices {
       answer = this.ask(resource, ordinals, named, said.startMs, context);
       if (this.known.size >= answersPerResource) this.known.clear();
       this.known.set(key, answer);
+    }
+    if (answer.shown !== this.shown.epoch) {
+      const process = this.processOf(resource, context);
+      this.shown.show(answer, process, named, items.words.subarray(first, items.length));
     }
     if (answer.isMissing) {
       context.attributor?.missing({ ...answer.question, startMs: said.startMs });
@@ -190,6 +219,7 @@ export class Devices {
       question,
       isMissing:
         found.devices.length === 0 && (found.level === "" || found.level === "unattributed"),
+      shown: -1,
     };
   }
 

@@ -3,24 +3,11 @@
  * instead of once per span. A value counts as known only when the block that holds it is committed;
  * until then every batch that meets it carries it again, which a set does not mind.
  */
+import { createFacetBits } from "./facet-bits.ts";
+import { facetNames } from "./facet-names.ts";
 import * as limits from "./limits.ts";
 import type { Strings } from "./strings.ts";
 import type { FacetTable } from "./tables.ts";
-
-export const facetNames = [
-  "service",
-  "environment",
-  "model",
-  "provider",
-  "engine",
-  "operation",
-  "namespace",
-  "pod",
-  "node",
-] as const;
-
-/** Seconds of a bucket. */
-export const bucketSeconds = 900;
 
 /** One tenant, quarter of an hour and retention class. */
 export interface FacetScope {
@@ -41,6 +28,8 @@ export interface FacetJournal {
 
 export interface Facets {
   scope(tenant: number, bucket: number, retention: number): FacetScope;
+  /** Shows the kernel a scope, so that it knows which values are not new. */
+  show(scope: FacetScope): void;
   /** Adds a value if it is new; `id` 0 is no value. */
   add(
     scope: FacetScope,
@@ -60,6 +49,8 @@ export interface Facets {
 
 export function createFacets(strings: Strings): Facets {
   const scopes = new Map<string, FacetScope>();
+  const { heap } = strings;
+  const bits = createFacetBits(heap);
   const names = (): number[] => facetNames.map((name) => strings.constant(name));
   let keys = names();
   return {
@@ -71,20 +62,23 @@ export function createFacets(strings: Strings): Facets {
         tenant,
         bucket,
         retention,
-        known: new Uint16Array(64),
-        open: new Uint16Array(64),
+        known: heap.uint16(64),
+        open: heap.uint16(64),
       };
       scopes.set(key, scope);
       if (scopes.size > limits.facetScopes) {
-        const [oldest] = scopes.keys();
-        if (oldest !== undefined) scopes.delete(oldest);
+        const [oldest] = scopes;
+        if (oldest !== undefined) {
+          scopes.delete(oldest[0]);
+          bits.forget(oldest[1]);
+        }
       }
       return scope;
     },
     add: (scope, facet, id, receivedMs, table, journal) => {
       const bit = 1 << facet;
       if (id === 0 || (((scope.known[id] ?? 0) | (scope.open[id] ?? 0)) & bit) !== 0) return;
-      scope.open = widened(scope.open, id);
+      scope.open = bits.widened(scope.open, id);
       scope.open[id] = (scope.open[id] ?? 0) | bit;
       const code = id * 16 + facet;
       journal.scopes.push(scope);
@@ -100,34 +94,31 @@ export function createFacets(strings: Strings): Facets {
       words[row + table.retention] = scope.retention;
       words[row + table.last_seen] = receivedMs / 1000;
     },
-    rollback: (journal, length) => {
-      while (journal.codes.length > length) {
-        const scope = journal.scopes.pop();
-        const code = journal.codes.pop();
-        if (scope === undefined || code === undefined) return;
-        scope.open[code >> 4] = (scope.open[code >> 4] ?? 0) & ~(1 << (code & 15));
-      }
-    },
+    rollback: rolledBack,
     close: (journal) => {
       for (const scope of journal.scopes) scope.open.fill(0);
     },
     committed: (journal) => {
       journal.scopes.forEach((scope, i) => {
         const code = journal.codes[i] ?? 0;
-        scope.known = widened(scope.known, code >> 4);
+        scope.known = bits.widened(scope.known, code >> 4);
         scope.known[code >> 4] = (scope.known[code >> 4] ?? 0) | (1 << (code & 15));
       });
     },
+    show: (scope) => bits.show(scope),
     clear: () => {
+      for (const scope of scopes.values()) bits.forget(scope);
       scopes.clear();
       keys = names();
     },
   };
 }
 
-function widened(bits: Uint16Array, id: number): Uint16Array {
-  if (id < bits.length) return bits;
-  const wide = new Uint16Array(2 ** Math.ceil(Math.log2(id + 1)));
-  wide.set(bits);
-  return wide;
+function rolledBack(journal: FacetJournal, length: number): void {
+  while (journal.codes.length > length) {
+    const scope = journal.scopes.pop();
+    const code = journal.codes.pop();
+    if (scope === undefined || code === undefined) return;
+    scope.open[code >> 4] = (scope.open[code >> 4] ?? 0) & ~(1 << (code & 15));
+  }
 }

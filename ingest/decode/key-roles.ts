@@ -6,7 +6,7 @@ import { contentEvents, contentKeys } from "@axonize/core/contract/attributes";
 import { aliasOfKey } from "../normalize/aliases.ts";
 
 const classified = 0x8000;
-const content = 0x4000;
+export const contentRole = 0x4000;
 const aliasMask = 0x3fff;
 
 const exact = new Set(contentKeys.filter((key) => !key.endsWith(".")));
@@ -16,11 +16,11 @@ const events = new Set(contentEvents);
 export function classifyKey(key: string): number {
   const isContent = exact.has(key) || prefixes.some((prefix) => key.startsWith(prefix));
   const alias = aliasOfKey(key);
-  return classified | (isContent ? content : 0) | (alias === undefined ? 0 : alias + 1);
+  return classified | (isContent ? contentRole : 0) | (alias === undefined ? 0 : alias + 1);
 }
 
 export function isContentRole(role: number): boolean {
-  return (role & content) !== 0;
+  return (role & contentRole) !== 0;
 }
 
 /** Row of the alias table, -1 for none. */

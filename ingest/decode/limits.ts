@@ -44,6 +44,10 @@ export const internedStrings = 32_768;
 export const pathNodes = 16_384;
 /** Parsed resources kept: 4,096 × ~4 KB = 16 MB at most; fleets have some hundred. */
 export const resources = 4_096;
+/** An event that the kernel takes: room for twelve times as much is made for its JSON text. */
+export const kernelEventBytes = 64 * KiB;
+/** Spans without a device that are noted before whoever may learn of one is told: × 16 B = 4 KB. */
+export const missedSpans = 256;
 /** Facet scopes (tenant, quarter of an hour, class) remembered: 256 × 4 B × interned strings = 34 MB at most. */
 export const facetScopes = 256;
 /** Builders kept for reuse after a take; each is about 200 KB once grown. */

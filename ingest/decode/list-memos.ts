@@ -1,73 +1,70 @@
 /**
- * The last short list of words under each alias: `gen_ai.response.finish_reasons` is `["stop"]` span
- * after span, and writing its JSON text anew costs more than ten plain attributes. A list that is
- * the one before, byte for byte and under the same capture setting, is copied instead.
+ * The last short lists under each alias: `gen_ai.response.finish_reasons` is `["stop"]` span after
+ * span, and writing its JSON text anew costs more than ten plain attributes. A list that was there
+ * before, byte for byte and under the same capture setting, is copied by the kernel instead.
  */
 import type { Meaning, Said } from "../normalize/said.ts";
 import type { Capture, JsonText } from "./any-value.ts";
-import type { PayloadTable } from "./tables.ts";
+import { memo, memosAt, memosEnd } from "./memory-map.ts";
+import type { Strings } from "./strings.ts";
 import type { Wire } from "./wire.ts";
 
-/** Up to here a list is compared with the one before: ~120 aliases × (64 B + JSON of twice that) = 25 KB. */
-const memoBytes = 64;
-/** A short list of words (finish reasons): its bytes, its JSON text, and the label that it gave. */
-interface ListMemo {
-  raw: Uint8Array;
-  capture: Capture;
-  text: Uint8Array;
-  textView: DataView;
-  label: number;
-}
+/** In memory as numbers. */
+export const captureCodes: Readonly<Record<Capture, number>> = { None: 0, Redacted: 1, Full: 2 };
+
+const rawBytes = memo.text - memo.raw;
+/** Its length before it takes one byte. */
+const mostText = Math.min(0x7f, memo.bytes - memo.text - 1);
 
 export class ListMemos {
   private readonly wire: Wire;
   private readonly json: JsonText;
   private readonly said: Said;
-  private readonly memos: (ListMemo | undefined)[] = [];
+  private readonly strings: Strings;
 
-  constructor(deps: { wire: Wire; json: JsonText; said: Said }) {
+  constructor(deps: { wire: Wire; json: JsonText; said: Said; strings: Strings }) {
     this.wire = deps.wire;
     this.json = deps.json;
     this.said = deps.said;
+    this.strings = deps.strings;
   }
 
   /** Interned strings were renumbered. */
   clear(): void {
-    this.memos.length = 0;
+    this.strings.heap.bytes.fill(0, memosAt, memosEnd);
   }
 
-  /** Keeps what the list in `[start, end)` came to, just now, if it is short and gave a label. */
-  remember(meaning: Meaning, start: number, end: number, capture: Capture, label: number): void {
-    const { json } = this;
-    if (end - start > memoBytes || json.marks !== 0 || !meaning.isLabel || label === 0) return;
-    const text = json.out.bytes.slice(0, json.out.length);
-    this.memos[meaning.rank] = {
-      raw: this.wire.bytes.slice(start, end),
-      capture,
-      text,
-      textView: new DataView(text.buffer),
-      label,
-    };
-  }
-
-  /** Writes the list in `[start, end)` if it is, byte for byte, the one before; else false. */
-  again(
-    key: number,
+  /**
+   * Keeps what the list in `[start, end)` came to, just now, if it is short: the JSON text, and the
+   * label or the ordinals (those beyond `ordinalsBefore`) that it gave.
+   */
+  remember(
     meaning: Meaning,
     start: number,
     end: number,
     capture: Capture,
-    payload: PayloadTable,
-  ): boolean {
-    const memo = this.memos[meaning.rank];
-    if (memo === undefined || memo.capture !== capture) return false;
-    const { raw, text } = memo;
-    const { bytes } = this.wire;
-    if (raw.length !== end - start) return false;
-    for (let i = 0; i < raw.length; i += 1) if (raw[i] !== bytes[start + i]) return false;
-    payload.attrs_json.keys.push1(key);
-    payload.attrs_json.values.pushRange(text, memo.textView, 0, text.length);
-    this.said.label(meaning, memo.label);
-    return true;
+    label: number,
+    ordinalsBefore: number,
+  ): void {
+    const { json, said, wire } = this;
+    const { length } = json.out;
+    const ordinals = said.ordinals.subarray(ordinalsBefore, said.ordinalCount);
+    const isWhole = meaning.isLabel ? label !== 0 : ordinals.length > 0;
+    if (!isWhole || end - start > rawBytes || end < 4 || length > mostText || json.marks !== 0)
+      return;
+    if (ordinals.length > memo.ordinals || !ordinals.every((each) => each < 256)) return;
+    const { bytes, words } = this.strings.heap;
+    const tail = wire.view.getUint32(end - 4, true);
+    const slot = Math.imul(tail ^ (end - start), 0x9e3779b1) >>> 30;
+    const at = memosAt + (meaning.rank * memo.perAlias + slot) * memo.bytes;
+    words[at / 4] = end - start;
+    words[at / 4 + 1] = captureCodes[capture];
+    words[at / 4 + 2] = length + 1;
+    words[at / 4 + 3] = label;
+    bytes[at + 16] = ordinals.length;
+    bytes.set(ordinals, at + 17);
+    bytes.set(wire.bytes.subarray(start, end), at + memo.raw);
+    bytes[at + memo.text] = length;
+    bytes.set(json.out.bytes.subarray(0, length), at + memo.text + 1);
   }
 }

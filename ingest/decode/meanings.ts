@@ -3,15 +3,12 @@
  * reads. Labels are interned here; most are one of the few that the same key had lately, which costs
  * one comparison instead of a hash. Nothing is stored of the value itself.
  */
-import { aliases } from "../normalize/aliases.ts";
 import type { Meaning, Said } from "../normalize/said.ts";
 import { valueTag } from "./any-value.ts";
+import { labelsPerAlias, lastLabelsAt, lastLabelsEnd } from "./memory-map.ts";
 import { label } from "./resources.ts";
 import type { Strings } from "./strings.ts";
 import type { Wire } from "./wire.ts";
-
-/** Labels remembered per alias, found by a mix of their length and last bytes. */
-const labelsPerAlias = 32;
 
 const decoder = new TextDecoder();
 
@@ -19,12 +16,14 @@ export class Meanings {
   private readonly wire: Wire;
   private readonly strings: Strings;
   private readonly said: Said;
-  private readonly lastLabels = new Uint32Array(aliases.length * labelsPerAlias);
+  /** Found by a mix of their length and last bytes; the kernel reads and writes them, too. */
+  private readonly lastLabels: Uint32Array;
 
   constructor(deps: { wire: Wire; strings: Strings; said: Said }) {
     this.wire = deps.wire;
     this.strings = deps.strings;
     this.said = deps.said;
+    this.lastLabels = deps.strings.heap.words.subarray(lastLabelsAt / 4, lastLabelsEnd / 4);
   }
 
   /** Text as a string; numbers and moments are short, and what is longer is neither. */

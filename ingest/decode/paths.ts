@@ -3,92 +3,93 @@
  * first key to its last. An instrumentation writes the same keys in the same order, so the key that
  * followed last time is nearly always the one that follows now, and one comparison of bytes tells.
  *
- * A key is at most once on a path: who stays on it meets no key twice. A full tree starts afresh.
+ * A key is at most once on a path: who stays on it meets no key twice. A full tree starts afresh. The
+ * tree lies in the decoder's memory, where the kernel walks it; places in it are numbers, 0 for none.
  */
-import { meaningOf, type Meaning } from "../normalize/said.ts";
 import { aliasOfRole, isContentRole } from "./key-roles.ts";
 import { pathNodes } from "./limits.ts";
+import { node, nodeIsContent, placeOfState } from "./memory-map.ts";
 import type { Strings } from "./strings.ts";
-
-export interface PathNode {
-  /** What came next last time. */
-  next: PathNode | undefined;
-  readonly key: number;
-  /** Where the key lies with tags and length around it, and how long that is. */
-  readonly place: number;
-  readonly length: number;
-  readonly meaning: Meaning | undefined;
-  /** Everything that ever came next, where that was more than one. */
-  children: Map<number, PathNode> | undefined;
-}
-
-/** A longer key is in no attribute of less than 128 bytes. */
-const longestKey = 120;
-/** So long that no attribute matches. */
-const unexpected = 1000;
 
 export interface Paths {
   /** The beginning of spans of this scope. */
-  root(scope: number): PathNode;
-  /** Where `key` leads, which is expected from now on; off all paths where there is no room. */
-  follow(from: PathNode | undefined, key: number): PathNode | undefined;
+  root(scope: number): number;
+  /** Where `key` leads, which is expected from now on; 0 where there is no room. */
+  follow(from: number, key: number): number;
   /** Interned strings were renumbered. */
   clear(): void;
 }
 
+const nodesPerBlock = 128;
+const firstSteps = 256;
+/** A longer key has a length of two bytes before it, which no interned string has. */
+const longestKey = 127;
+/** So long that no attribute matches. */
+const unexpected = 0x7fffffff;
+
 export function createPaths(strings: Strings): Paths {
-  const roots = new Map<number, PathNode>();
-  let lastScope = 0;
-  let lastRoot: PathNode | undefined;
+  const { heap } = strings;
+  const roots = new Map<number, number>();
+  let blocks: number[] = [];
   let count = 0;
+  /** Steps from node over key to node, three words each, found by a hash. */
+  let steps: Uint32Array = new Uint32Array(0);
+  let stepCount = 0;
+  let learned: (readonly [from: number, key: number, to: number])[] = [];
+  const makeSteps = (slots: number): void => {
+    if (steps.length > 0) heap.release(steps.byteOffset, steps.byteLength);
+    steps = heap.uint32(slots * 3);
+    heap.words[placeOfState.steps] = steps.byteOffset;
+    heap.words[placeOfState.stepsMask] = slots - 1;
+  };
   const clear = (): void => {
+    for (const at of blocks) heap.release(at, nodesPerBlock * node.bytes);
+    blocks = [];
     roots.clear();
-    lastRoot = undefined;
+    learned = [];
     count = 0;
+    stepCount = 0;
+    makeSteps(firstSteps);
   };
-  const make = (key: number): PathNode => {
+  const learn = (from: number, key: number, to: number): void => {
+    learned.push([from, key, to]);
+    stepCount += 1;
+    if (stepCount * 6 > steps.length) {
+      makeSteps((steps.length / 3) * 2);
+      for (const [before, between, behind] of learned) heap.kernel.learn(before, between, behind);
+    } else heap.kernel.learn(from, key, to);
+  };
+  const make = (key: number): number => {
+    if (count % nodesPerBlock === 0) blocks.push(heap.uint32(nodesPerBlock * 8).byteOffset);
+    const at = (blocks.at(-1) ?? 0) + (count % nodesPerBlock) * node.bytes;
     count += 1;
-    return nodeOf(strings, key);
+    const role = strings.role(key);
+    const length = strings.lengths[key] ?? 0;
+    const { words } = heap;
+    words[(at + node.key) / 4] = key;
+    words[(at + node.place) / 4] = strings.place(key);
+    words[(at + node.length) / 4] = length <= longestKey ? length + tagBytes : unexpected;
+    words[(at + node.meaning) / 4] = aliasOfRole(role) + 1;
+    words[(at + node.flags) / 4] = isContentRole(role) ? nodeIsContent : 0;
+    return at;
   };
+  clear();
   return {
     root: (scope) => {
       if (count >= pathNodes) clear();
-      if (scope === lastScope && lastRoot !== undefined) return lastRoot;
       let root = roots.get(scope);
       if (root === undefined) roots.set(scope, (root = make(0)));
-      lastScope = scope;
-      lastRoot = root;
       return root;
     },
     follow: (from, key) => {
-      if (from === undefined || from.next?.key === key) return from?.next;
-      if (from.children === undefined && from.next !== undefined) {
-        from.children = new Map([[from.next.key, from.next]]);
-      }
-      let node = from.children?.get(key);
-      if (node === undefined) {
-        if (count >= pathNodes) return undefined;
-        node = make(key);
-        from.children?.set(key, node);
-      }
-      from.next = node;
-      return node;
+      if (from === 0) return 0;
+      const known = heap.kernel.follow(from, key);
+      if (known !== 0 || count >= pathNodes) return known;
+      const made = make(key);
+      learn(from, key, made);
+      return made;
     },
     clear,
-  };
-}
-
-function nodeOf(strings: Strings, key: number): PathNode {
-  const role = strings.role(key);
-  const length = strings.lengths[key] ?? 0;
-  const isPlain = !isContentRole(role) && length > 0 && length <= longestKey;
-  return {
-    next: undefined,
-    key,
-    place: strings.place(key),
-    length: isPlain ? length + tagBytes : unexpected,
-    meaning: meaningOf(aliasOfRole(role)),
-    children: undefined,
   };
 }
 

@@ -13,16 +13,20 @@ import { textCut, textRepaired } from "./columns.ts";
 import type { RejectReason, RequestContext } from "./decoder.ts";
 import { Devices } from "./devices.ts";
 import { EventWriter } from "./events.ts";
-import { bucketSeconds, facetNames, type Facets, type FacetScope } from "./facets.ts";
+import { bucketSeconds, facetNames } from "./facet-names.ts";
+import type { Facets, FacetScope } from "./facets.ts";
 import * as limits from "./limits.ts";
+import { Lane, writeResource, type LaneCounts } from "./lane.ts";
 import { label, type Resource } from "./resources.ts";
 import { SpanScan } from "./span-scan.ts";
-import type { Strings } from "./strings.ts";
-import { traceHash } from "./trace-hash.ts";
 import { StartClock } from "./start-clock.ts";
+import { saidMemory, type State } from "./state.ts";
+import type { Strings } from "./strings.ts";
 import type { Table } from "./table.ts";
 import type { PayloadTable, SpanTable } from "./tables.ts";
+import { traceHash } from "./trace-hash.ts";
 import type { Wire } from "./wire.ts";
+import { createWordNotes, type WordNotes } from "./word-notes.ts";
 
 export interface Scope {
   name: number;
@@ -52,16 +56,17 @@ export class SpanWriter {
   private readonly batches: Batches;
   private readonly facets: Facets;
   private readonly scan = new SpanScan();
-  private readonly said = new Said();
+  private readonly said: Said;
   private readonly normalizer: ReturnType<typeof createNormalizer>;
   private readonly attributes: AttributeWriter;
   private readonly events: EventWriter;
   private readonly facts: SpanFacts = { durationNs: 0, name: 0, service: 0, engine: "" };
   private readonly devices: Devices;
+  private readonly lane: Lane;
+  private readonly notes: WordNotes;
   private durationLo = 0;
   private durationHi = 0;
   private marks = 0;
-  private lastName = 0;
   private facetScope: FacetScope | undefined;
   private facetEpoch = -1;
 
@@ -71,25 +76,41 @@ export class SpanWriter {
     json: JsonText;
     batches: Batches;
     facets: Facets;
+    state: State;
   }) {
     this.wire = deps.wire;
     this.strings = deps.strings;
     this.batches = deps.batches;
     this.facets = deps.facets;
+    this.said = new Said(saidMemory(deps.strings.heap));
     this.normalizer = createNormalizer(deps.strings);
     this.attributes = new AttributeWriter({ ...deps, said: this.said });
     this.events = new EventWriter(deps);
     this.devices = new Devices(deps.strings);
+    this.notes = createWordNotes(deps.strings);
+    const { attributes, devices, hours } = this;
+    this.lane = new Lane({ ...deps, attributes, devices, hours });
   }
 
   /** Interned strings were renumbered. */
   clear(): void {
     this.attributes.clear();
     this.normalizer.clear();
-    this.lastName = 0;
+    this.devices.clear();
+    this.notes.clear();
+    this.lane.clear();
     this.facetScope = undefined;
   }
 
+  /**
+   * Writes the spans of a ScopeSpans from the wire's position up to `end` as long as they are like
+   * those before. The position is left at the first that is to be written alone.
+   */
+  writeUsual(end: number, resource: Resource, scope: Scope, context: RequestContext): LaneCounts {
+    return this.lane.run(end, resource, scope, context);
+  }
+
+  /** Writes one span; answers why not, where it cannot be kept. */
   write(
     start: number,
     end: number,
@@ -228,7 +249,7 @@ export class SpanWriter {
     words[row + spans.session] = this.idText(spans, fields.session);
     words[row + spans.user] = this.idText(spans, fields.user);
     this.devices.write(spans, row, said, resource, context);
-    writeResource(spans, row, resource);
+    writeResource(words, spans, row, resource);
     words[row + spans.marks] = this.marks;
   }
 
@@ -318,6 +339,7 @@ export class SpanWriter {
     facets.add(scope, facet.provider, labels[fields.provider] ?? 0, ms, table, journal);
     facets.add(scope, facet.engine, engine, ms, table, journal);
     facets.add(scope, facet.operation, labels[fields.operation] ?? 0, ms, table, journal);
+    facets.show(scope);
   }
 
   /** Appends a row's text; answers where it begins. */
@@ -338,26 +360,11 @@ export class SpanWriter {
       this.marks |= limits.marks.truncated;
       return label(strings, wire, name, name + nameLength);
     }
-    const id = strings.afterName(this.lastName, wire.bytes, wire.view, name, nameLength);
-    this.lastName = id;
+    const id = strings.intern(wire.bytes, wire.view, name, nameLength);
     const clean = strings.clean[id] ?? id;
     if (clean !== id) this.marks |= limits.marks.invalidUtf8;
     return clean;
   }
-}
-
-function writeResource(spans: SpanTable, row: number, resource: Resource): void {
-  const { words } = spans;
-  words[row + spans.service] = resource.service;
-  words[row + spans.instance] = resource.instance;
-  words[row + spans.environment] = resource.environment;
-  words[row + spans.namespace] = resource.namespace;
-  words[row + spans.pod_uid] = resource.podUid;
-  words[row + spans.pod] = resource.pod;
-  words[row + spans.node] = resource.node;
-  words[row + spans.container] = resource.container;
-  words[row + spans.resource_fp] = resource.fpLo;
-  words[row + spans.resource_fp + 1] = resource.fpHi;
 }
 
 function copyWords(

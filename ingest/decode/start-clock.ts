@@ -37,6 +37,13 @@ export class StartClock {
     this.touched.add(this.hour);
   }
 
+  /** Adds hours of a day, each a bit. */
+  touch(day: number, hours: number): void {
+    for (let rest = hours, hour = day * 24; rest !== 0; rest >>>= 1, hour += 1) {
+      if ((rest & 1) !== 0) this.touched.add(hour);
+    }
+  }
+
   /** Epoch seconds of the bucket's beginning; buckets divide an hour. */
   bucket(seconds: number): number {
     return this.hour * 3600 + Math.floor(this.offsetNs / (seconds * 1e9)) * seconds;

@@ -7,73 +7,66 @@
  * Strings that are no UTF-8 stay findable by their bytes and point to their repaired twin. The table
  * only grows until `clear`, which the owner calls between batches.
  */
-import { keyTag, valueOfKeyTag } from "./wire.ts";
+import { Heap } from "./heap.ts";
 import { classifyKey } from "./key-roles.ts";
-import { isValid, lengthPrefixBytes, repaired, sameBytes } from "./text.ts";
+import { stringsAt, stringsFields } from "./memory-map.ts";
+import { isValid, repaired, sameBytes } from "./text.ts";
+import { keyTag, valueOfKeyTag } from "./wire.ts";
 
 const textDecoder = new TextDecoder();
 const textEncoder = new TextEncoder();
 
+const firstIds = 1024;
+const firstBytes = 1 << 16;
+const firstSlots = 4096;
+
 export class Strings {
-  bytes = new Uint8Array(0);
-  view = new DataView(this.bytes.buffer);
-  offsets = new Uint32Array(0);
-  lengths = new Uint32Array(0);
+  readonly heap: Heap;
+  bytes: Uint8Array;
+  view: DataView;
+  offsets: Uint32Array;
+  lengths: Uint32Array;
   count = 0;
   /** What a string means as an attribute's key; 0 until asked. See `key-roles.ts`. */
-  roles = new Uint16Array(0);
+  roles: Uint32Array;
   /** The string itself, or its repaired twin. */
-  clean = new Uint32Array(0);
-  /** Number of times that strings were renumbered. */
-  generation = 0;
-  /** Scratch for writing dictionaries: position + 1; all 0 between uses. */
-  positions = new Uint32Array(0);
-  private nextName = new Uint32Array(0);
-  private hashes = new Int32Array(0);
-  private slots = new Int32Array(0);
+  clean: Uint32Array;
+  /** Scratch of the kernel's dictionaries: position + 1; all 0 between uses. */
+  private positions: Uint32Array;
+  private hashes: Uint32Array;
+  /** Open addressing: number + 1, 0 where free. */
+  private slots: Uint32Array;
   private used = 0;
   private texts: (string | undefined)[] = [];
   private constants = new Map<string, number>();
   private readonly seed: number;
 
   /** `seed` makes the hash unknown to senders, who could else choose keys that collide. */
-  constructor(seed: number) {
+  constructor(seed: number, heap = new Heap()) {
     this.seed = seed;
-    this.clear();
+    this.heap = heap;
+    this.bytes = heap.uint8(firstBytes);
+    this.view = viewOf(this.bytes);
+    this.offsets = heap.uint32(firstIds);
+    this.lengths = heap.uint32(firstIds);
+    this.roles = heap.uint32(firstIds);
+    this.clean = heap.uint32(firstIds);
+    this.positions = heap.uint32(firstIds);
+    this.hashes = heap.uint32(firstIds);
+    this.slots = heap.uint32(firstSlots);
+    this.intern(this.bytes, this.view, 0, 0);
+    this.publish();
+    heap.onIntern((at, length) => this.intern(heap.bytes, heap.view, at, length));
   }
 
   clear(): void {
     this.count = 0;
     this.used = 0;
-    this.bytes = new Uint8Array(1 << 16);
-    this.view = new DataView(this.bytes.buffer);
-    this.offsets = new Uint32Array(1024);
-    this.lengths = new Uint32Array(1024);
-    this.roles = new Uint16Array(1024);
-    this.clean = new Uint32Array(1024);
-    this.generation += 1;
-    this.positions = new Uint32Array(1024);
-    this.nextName = new Uint32Array(1024);
-    this.hashes = new Int32Array(1024);
-    this.slots = new Int32Array(4096).fill(-1);
+    this.roles.fill(0);
+    this.slots.fill(0);
     this.texts = [];
     this.constants.clear();
     this.intern(this.bytes, this.view, 0, 0);
-  }
-
-  /** The number of a span's name that came after `previous`: names follow each other in patterns. */
-  afterName(
-    previous: number,
-    from: Uint8Array,
-    view: DataView,
-    offset: number,
-    length: number,
-  ): number {
-    const guess = this.nextName[previous] ?? 0;
-    if (this.is(guess, view, offset, length)) return guess;
-    const id = this.intern(from, view, offset, length);
-    this.nextName[previous] = id;
-    return id;
   }
 
   /** Whether the string with this number is the one in these bytes. */
@@ -82,10 +75,10 @@ export class Strings {
   }
 
   intern(from: Uint8Array, view: DataView, offset: number, length: number): number {
-    const hash = hashBytes(this.seed, from, view, offset, length);
+    const hash = hashBytes(this.seed, from, view, offset, length) >>> 0;
     const mask = this.slots.length - 1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const id = this.slots[slot] ?? -1;
+      const id = (this.slots[slot] ?? 0) - 1;
       if (id === -1) return this.add(from, offset, length, hash, slot);
       if (
         this.hashes[id] === hash &&
@@ -114,13 +107,6 @@ export class Strings {
     const text = textDecoder.decode(this.bytes.subarray(offset, offset + (this.lengths[id] ?? 0)));
     this.texts[id] = text;
     return text;
-  }
-
-  /** The string with its LEB128 length before it. */
-  prefixed(id: number): Uint8Array {
-    const offset = this.offsets[id] ?? 0;
-    const length = this.lengths[id] ?? 0;
-    return this.bytes.subarray(offset - lengthPrefixBytes(length), offset + length);
   }
 
   /** Where the string lies with a key's tags around it. */
@@ -159,55 +145,76 @@ export class Strings {
     this.offsets[id] = this.used;
     this.lengths[id] = length;
     this.hashes[id] = hash;
-    this.nextName[id] = 0;
     this.roles[id] = 0;
     this.clean[id] = id;
     this.used += length;
     this.bytes[this.used++] = valueOfKeyTag;
-    this.slots[slot] = id;
+    this.slots[slot] = id + 1;
     if (this.count * 2 > this.slots.length) this.rehash();
     if (!isValid(from, offset, length)) {
       const text = repaired(from, offset, length);
-      this.clean[id] = this.intern(text, new DataView(text.buffer), 0, text.length);
+      const twin = this.intern(text, new DataView(text.buffer), 0, text.length);
+      // Only now: `clean` may have moved meanwhile.
+      this.clean[id] = twin;
     }
     return id;
   }
 
   private rehash(): void {
-    this.slots = new Int32Array(this.slots.length * 2).fill(-1);
+    const { slots, heap } = this;
+    this.slots = heap.uint32(slots.length * 2);
+    heap.release(slots.byteOffset, slots.byteLength);
     const mask = this.slots.length - 1;
     for (let id = 0; id < this.count; id += 1) {
       let slot = (this.hashes[id] ?? 0) & mask;
-      while (this.slots[slot] !== -1) slot = (slot + 1) & mask;
-      this.slots[slot] = id;
+      while (this.slots[slot] !== 0) slot = (slot + 1) & mask;
+      this.slots[slot] = id + 1;
     }
+    this.publish();
   }
 
   private growIds(): void {
-    const grow = (old: Uint32Array): Uint32Array<ArrayBuffer> => {
-      const wide = new Uint32Array(old.length * 2);
-      wide.set(old);
-      return wide;
-    };
+    const count = this.offsets.length * 2;
+    const grow = (old: Uint32Array): Uint32Array => this.heap.widened(old, count);
     this.offsets = grow(this.offsets);
     this.lengths = grow(this.lengths);
-    this.nextName = grow(this.nextName);
+    this.roles = grow(this.roles);
     this.clean = grow(this.clean);
     this.positions = grow(this.positions);
-    const roles = new Uint16Array(this.roles.length * 2);
-    roles.set(this.roles);
-    this.roles = roles;
-    const hashes = new Int32Array(this.hashes.length * 2);
-    hashes.set(this.hashes);
-    this.hashes = hashes;
+    this.hashes = grow(this.hashes);
+    this.publish();
   }
 
   private growBytes(): void {
-    const bytes = new Uint8Array(this.bytes.length * 2);
-    bytes.set(this.bytes);
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer);
+    const { bytes, heap } = this;
+    this.bytes = heap.uint8(bytes.length * 2);
+    this.view = viewOf(this.bytes);
+    heap.kernel.copy(this.bytes.byteOffset, bytes.byteOffset, bytes.length);
+    heap.release(bytes.byteOffset, bytes.length);
+    this.publish();
   }
+
+  /** Tells the kernel where everything is now. */
+  private publish(): void {
+    const { heap, slots } = this;
+    const places = {
+      bytes: this.bytes.byteOffset,
+      offsets: this.offsets.byteOffset,
+      lengths: this.lengths.byteOffset,
+      roles: this.roles.byteOffset,
+      clean: this.clean.byteOffset,
+      hashes: this.hashes.byteOffset,
+      slots: slots.byteOffset,
+      mask: slots.length - 1,
+      seed: this.seed,
+      positions: this.positions.byteOffset,
+    };
+    stringsFields.forEach((field, i) => (heap.words[stringsAt / 4 + i] = places[field]));
+  }
+}
+
+function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, length);
 }
 
 /** Multiply and rotate over words; its low bits are spread well enough for a half-empty table. */

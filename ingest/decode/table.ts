@@ -7,18 +7,8 @@
  * many elements it has (lists, maps).
  */
 import { keptBytes, Texts, Words } from "./columns.ts";
-import {
-  nativeBlock,
-  writeElements,
-  writeEnds,
-  writeIntegers,
-  writeLabels,
-  writeNullable,
-  writeNumbers,
-  writeTexts,
-  type ByteWriter,
-  type NativeColumn,
-} from "./native.ts";
+import type { Heap } from "./heap.ts";
+import { BlockWriter, nativeBlock, type NativeColumn } from "./native-block.ts";
 import type { Strings } from "./strings.ts";
 
 /** A list column: `at` is the word of a row that counts its elements. */
@@ -38,16 +28,18 @@ const versionOfLabels = 1;
 
 /** Behaviour that all tables share; subclasses declare their columns as fields, in order. */
 export class Table {
-  rows = 0;
-  words = new Uint32Array(0);
+  words: Uint32Array;
   /** The same memory: a pair of words at an even place can be a double. */
-  doubles = new Float64Array(0);
+  doubles: Float64Array = new Float64Array(0);
   /** Words per row. */
   stride = 0;
   /** Texts of rows; a row's 0 is the empty one. */
-  readonly texts = new Texts();
+  readonly texts: Texts;
+  /** For the kernel: where rows are, how many, words there is room for. */
+  readonly header: Uint32Array;
+  private readonly heap: Heap;
   private readonly strings: Strings;
-  private readonly held: (Words | Texts)[] = [this.texts];
+  private readonly held: (Words | Texts)[];
   private readonly declared: NativeColumn[] = [];
   /** Bytes of a row in a block, beside what is in `held`. */
   private rowBytes = 0;
@@ -56,15 +48,40 @@ export class Table {
 
   constructor(strings: Strings) {
     this.strings = strings;
+    this.heap = strings.heap;
+    this.header = this.heap.header((count) => this.reserve(count));
+    this.words = this.heap.uint32(0);
+    this.texts = new Texts(this.heap);
+    this.held = [this.texts];
     this.texts.pushValid(nothing);
     this.ownFields = Object.keys(this).length;
   }
 
+  /** Where the header is. */
+  get at(): number {
+    return this.header.byteOffset;
+  }
+  get rows(): number {
+    return this.header[1] ?? 0;
+  }
+  set rows(rows: number) {
+    this.header[1] = rows;
+  }
   /** Begins a row, all zeros, and answers where its words are. */
   begin(): number {
-    if ((this.rows + 1) * this.stride > this.words.length) this.grow();
-    this.rows += 1;
-    return (this.rows - 1) * this.stride;
+    const { rows } = this;
+    this.reserve(1);
+    this.rows = rows + 1;
+    return rows * this.stride;
+  }
+  /** Makes room for `count` more rows. */
+  reserve(count: number): void {
+    const needed = (this.rows + count) * this.stride;
+    if (needed <= this.words.length) return;
+    // Rows of an even number of words keep doubles at even places.
+    if (this.stride % 2 === 1) this.stride += 1;
+    const words = Math.max(this.words.length * 2, needed + count, this.stride * firstRows);
+    this.settle(this.heap.widened(this.words, words));
   }
   get columns(): readonly (readonly [name: string, column: NativeColumn])[] {
     const names = Object.keys(this).slice(this.ownFields);
@@ -80,8 +97,10 @@ export class Table {
     for (const each of this.held) each.rollback();
   }
   clear(): void {
-    if (this.words.byteLength > keptBytes) this.words = new Uint32Array(0);
-    else this.words.fill(0, 0, this.rows * this.stride);
+    if (this.words.byteLength > keptBytes) {
+      this.heap.release(this.words.byteOffset, this.words.byteLength);
+      this.settle(this.heap.uint32(0));
+    } else this.words.fill(0, 0, this.rows * this.stride);
     this.rows = 0;
     for (const each of this.held) each.clear();
     this.texts.pushValid(nothing);
@@ -94,77 +113,92 @@ export class Table {
   block(): Uint8Array {
     let size = this.rows * this.rowBytes + this.declared.length * 512;
     for (const each of this.held) size += each.heldBytes();
-    return nativeBlock(this.columns, this, size);
+    return nativeBlock(this.columns, this.rows, new BlockWriter(this.heap, this.strings, size));
   }
 
   /** The word where a number of so many bytes begins. */
   protected number(type: string, bytes: 1 | 2 | 4 | 8 | 16): number {
     const at = this.take(bytes > 4 ? bytes / 4 : 1);
-    return this.column(at, type, bytes, (out) => writeNumbers(out, this, at, bytes));
+    return this.column(at, type, bytes, (out) => out.numbers(this, at, bytes));
   }
   /** A 64-bit integer kept as a double. */
   protected integer(type: string): number {
     const at = this.takeDouble();
-    return this.column(at, type, 8, (out) => writeIntegers(out, this, at, 8));
+    return this.column(at, type, 8, (out) => out.integers(this, at));
   }
   /** An integer kept as a double; NaN is NULL. */
   protected nullable(type: "UInt64" | "UInt32"): number {
     const at = this.takeDouble();
     const bytes = type === "UInt64" ? 8 : 4;
-    return this.column(at, `Nullable(${type})`, 1 + bytes, (out) => {
-      writeNullable(out, this, at, bytes);
-    });
+    return this.column(at, `Nullable(${type})`, 1 + bytes, (out) => out.nullable(this, at, bytes));
   }
   /** The number of an interned string. */
   protected label(): number {
     const at = this.take(1);
     return this.column(at, labelType, 1, (out) => {
       out.u64(versionOfLabels);
-      writeLabels(out, this.strings, this.words, { at, stride: this.stride, count: this.rows });
+      out.labels(this, at);
     });
   }
   /** Where the text begins in `texts`. */
   protected text(): number {
     const at = this.take(1);
-    return this.column(at, "String", 1, (out) => writeTexts(out, this, at, this.texts));
+    return this.column(at, "String", 1, (out) => out.texts(this, at, this.texts));
   }
   protected list(type: string, bytes: 1 | 8 | 16): List<Words> {
-    const list = { at: this.take(1), items: this.hold(new Words()) };
+    const list = { at: this.take(1), items: this.hold(new Words(this.heap)) };
     return this.column(list, `Array(${type})`, 8, (out) => {
-      writeEnds(out, this, list.at, list.items.length);
-      writeElements(out, list.items, bytes);
+      out.ends(this, list.at, list.items.length);
+      out.elements(list.items, bytes);
     });
   }
   protected labelList(): List<Words> {
-    const list = { at: this.take(1), items: this.hold(new Words()) };
+    const list = { at: this.take(1), items: this.hold(new Words(this.heap)) };
     return this.column(list, `Array(${labelType})`, 8, (out) => {
       out.u64(versionOfLabels);
-      writeEnds(out, this, list.at, list.items.length);
-      this.writeLabelItems(out, list.items);
+      out.ends(this, list.at, list.items.length);
+      out.labelElements(list.items);
     });
   }
   protected textList(): List<Texts> {
-    const list = { at: this.take(1), items: this.hold(new Texts()) };
+    const list = { at: this.take(1), items: this.hold(new Texts(this.heap)) };
     return this.column(list, "Array(String)", 8, (out) => {
-      writeEnds(out, this, list.at, list.items.length);
-      out.append(list.items.bytes.subarray(0, list.items.length));
+      out.ends(this, list.at, list.items.length);
+      out.textElements(list.items);
     });
   }
-  protected map<T extends Words | Texts>(type: string, values: T): Pairs<T> {
-    const map = { at: this.take(1), keys: this.hold(new Words()), values: this.hold(values) };
-    return this.column(map, `Map(${labelType}, ${type})`, 8, (out) => {
-      out.u64(versionOfLabels);
-      writeEnds(out, this, map.at, map.keys.length);
-      this.writeLabelItems(out, map.keys);
-      if (values instanceof Texts) out.append(values.bytes.subarray(0, values.length));
-      else writeElements(out, values, type === "Bool" ? 1 : 8);
-    });
+  protected textMap(): Pairs<Texts> {
+    return this.pairs("String", new Texts(this.heap), (out, values) => out.textElements(values));
+  }
+  protected map(type: "Int64" | "Float64" | "Bool"): Pairs<Words> {
+    return this.pairs(type, new Words(this.heap), (out, values) =>
+      out.elements(values, type === "Bool" ? 1 : 8),
+    );
   }
 
-  private writeLabelItems(out: ByteWriter, items: Words): void {
-    writeLabels(out, this.strings, items.words, { at: 0, stride: 1, count: items.length });
+  private pairs<T extends Words | Texts>(
+    type: string,
+    values: T,
+    write: (out: BlockWriter, values: T) => void,
+  ): Pairs<T> {
+    const map = {
+      at: this.take(1),
+      keys: this.hold(new Words(this.heap)),
+      values: this.hold(values),
+    };
+    return this.column(map, `Map(${labelType}, ${type})`, 8, (out) => {
+      out.u64(versionOfLabels);
+      out.ends(this, map.at, map.keys.length);
+      out.labelElements(map.keys);
+      write(out, values);
+    });
   }
-  private column<T>(where: T, type: string, rowBytes: number, write: (out: ByteWriter) => void): T {
+  private column<T>(
+    where: T,
+    type: string,
+    rowBytes: number,
+    write: (out: BlockWriter) => void,
+  ): T {
     this.rowBytes += rowBytes;
     this.declared.push({ type, write });
     return where;
@@ -181,13 +215,11 @@ export class Table {
     if (this.stride % 2 === 1) this.stride += 1;
     return this.take(2);
   }
-  private grow(): void {
-    // Rows of an even number of words keep doubles at even places.
-    if (this.stride % 2 === 1) this.stride += 1;
-    const wide = new Uint32Array(Math.max(this.words.length * 2, this.stride * firstRows));
-    wide.set(this.words);
-    this.words = wide;
-    this.doubles = new Float64Array(wide.buffer);
+  private settle(words: Uint32Array): void {
+    this.words = words;
+    this.doubles = new Float64Array(words.buffer, words.byteOffset, words.length >> 1);
+    this.header[0] = words.byteOffset;
+    this.header[2] = words.length;
   }
 }
 

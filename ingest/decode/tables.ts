@@ -2,7 +2,6 @@
  * The tables that decoding fills, column by column as in `migrations/clickhouse/`; a test compares
  * names and types with the migrated tables. `table.ts` says how rows are kept.
  */
-import { Texts, Words } from "./columns.ts";
 import { Table } from "./table.ts";
 
 export const modelSourceType = "Enum8('none' = 0, 'span' = 1, 'trace' = 2, 'instance' = 3)";
@@ -71,12 +70,12 @@ export class PayloadTable extends Table {
   readonly status_message = this.text();
   readonly scope_name = this.label();
   readonly scope_version = this.label();
-  readonly attrs_str = this.map("String", new Texts());
-  readonly attrs_int = this.map("Int64", new Words());
-  readonly attrs_num = this.map("Float64", new Words());
-  readonly attrs_bool = this.map("Bool", new Words());
-  readonly attrs_json = this.map("String", new Texts());
-  readonly content = this.map("String", new Texts());
+  readonly attrs_str = this.textMap();
+  readonly attrs_int = this.map("Int64");
+  readonly attrs_num = this.map("Float64");
+  readonly attrs_bool = this.map("Bool");
+  readonly attrs_json = this.textMap();
+  readonly content = this.textMap();
   readonly event_time = this.list("Int64", 8);
   readonly event_name = this.labelList();
   readonly event_attrs = this.textList();

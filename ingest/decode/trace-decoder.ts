@@ -14,6 +14,7 @@ import { protobufFromJson } from "./json.ts";
 import * as limits from "./limits.ts";
 import { createResources, label, type Resource } from "./resources.ts";
 import { SpanWriter, type Scope } from "./span-writer.ts";
+import { createState } from "./state.ts";
 import { Strings } from "./strings.ts";
 import { Malformed, Wire } from "./wire.ts";
 
@@ -24,20 +25,27 @@ const second = 0x12;
 export interface TraceDecoderOptions {
   /** Makes hash tables unpredictable to senders; a test passes its own. */
   seed?: number;
+  /** Off: everything goes the general way, for tests that compare the two. */
+  kernel?: boolean;
 }
 
 export function createTraceDecoder(options: TraceDecoderOptions = {}): TraceDecoder {
   const seed = options.seed ?? Math.floor(Math.random() * 2 ** 32);
   const wire = new Wire();
   const strings = new Strings(seed | 0);
+  const { heap } = strings;
+  const state = createState(heap, options.kernel ?? true);
   const json = new JsonText(wire, strings);
   const resources = createResources({ wire, strings, json });
   const facets = createFacets(strings);
   const batches = new Batches({ strings, facets, seed: seed | 0 });
-  const writer = new SpanWriter({ wire, strings, json, batches, facets });
+  const writer = new SpanWriter({ wire, strings, json, batches, facets, state });
   const request = new Request({ wire, strings, resources, writer });
 
   const decodeProtobuf = (body: Uint8Array, context: RequestContext): DecodeResult => {
+    // The kernel reads a copy in its own memory; what is read here is read from the body itself.
+    const copy = heap.copyOf(body);
+    state.set("body", copy);
     wire.open(body);
     batches.begin();
     writer.hours.begin();
@@ -49,6 +57,7 @@ export function createTraceDecoder(options: TraceDecoderOptions = {}): TraceDeco
       return { ok: false, reason: `The body is no ExportTraceServiceRequest: ${error.message}.` };
     } finally {
       wire.close();
+      heap.releaseCopy(copy, body);
     }
     batches.accept(context.receivedMs);
     const { accepted, rejected, reasons, unwanted } = request;
@@ -121,13 +130,41 @@ class Request {
     const { headStart, headEnd } = this;
     this.each(start, end, second, (scopeStart, scopeEnd) => {
       this.isScopeRead = false;
-      this.each(scopeStart, scopeEnd, second, (spanStart, spanEnd) => {
-        // What has no spans is not worth a look: a body may hold a million of it.
-        this.resource ??= this.resources.of(headStart, headEnd, context);
-        if (!this.isScopeRead) this.readScope(scopeStart, scopeEnd);
-        this.span(spanStart, spanEnd, this.resource, context);
-      });
+      this.spans(scopeStart, scopeEnd, { start: headStart, end: headEnd }, context);
     });
+  }
+
+  /** The spans of one ScopeSpans; `head` is its resource. */
+  private spans(
+    start: number,
+    end: number,
+    head: { start: number; end: number },
+    context: RequestContext,
+  ): void {
+    const { wire, writer, scope } = this;
+    wire.pos = start;
+    while (wire.pos < end) {
+      const at = wire.pos;
+      const found = wire.tag(end);
+      if (found !== second) {
+        wire.skip(found, end);
+        continue;
+      }
+      // What has no spans is not worth a look: a body may hold a million of it.
+      this.resource ??= this.resources.of(head.start, head.end, context);
+      if (!this.isScopeRead) this.readScope(start, end);
+      wire.pos = at;
+      const usual = writer.writeUsual(end, this.resource, scope, context);
+      this.accepted += usual.accepted;
+      this.unwanted += usual.unwanted;
+      this.reject("over_limit", usual.overLimit);
+      if (wire.pos > at) continue;
+      wire.tag(end);
+      wire.block(end);
+      const next = wire.end;
+      this.span(wire.start, next, this.resource, context);
+      wire.pos = next;
+    }
   }
 
   private span(start: number, end: number, resource: Resource, context: RequestContext): void {
@@ -173,10 +210,11 @@ class Request {
     scope.engine = engineOfScope(strings.text(scope.name));
   }
 
-  private reject(reason: RejectReason): void {
-    this.rejected += 1;
+  private reject(reason: RejectReason, count = 1): void {
+    if (count === 0) return;
+    this.rejected += count;
     this.counts ??= new Map();
-    this.counts.set(reason, (this.counts.get(reason) ?? 0) + 1);
+    this.counts.set(reason, (this.counts.get(reason) ?? 0) + count);
   }
 
   /** Calls back for every field with `tag` in the message, and skips the others. */

@@ -5,7 +5,7 @@
 import type { Unit } from "./aliases.ts";
 
 /** No phase of a call lasts longer; beyond it a unit was mistaken. 30 days in ns. */
-const mostNs = 30 * 24 * 3600 * 1e9;
+export const mostNs = 30 * 24 * 3600 * 1e9;
 const mostTokens = 2 ** 32 - 1;
 
 /** A phase in ns. */

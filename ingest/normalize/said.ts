@@ -51,17 +51,19 @@ export interface Meaning {
   readonly isQuantity: boolean;
 }
 
-const meanings = aliases.map(({ key, field, unit, basis, engine }, rank): Meaning => ({
-  rank,
-  key,
-  field: indexOf(field),
-  unit,
-  basis,
-  engine,
-  isLabel: unit === "label",
-  isOrdinals: unit === "ints",
-  isQuantity: !["label", "id", "ints", "iso", "none"].includes(unit),
-}));
+export const meanings: readonly Meaning[] = aliases.map(
+  ({ key, field, unit, basis, engine }, rank): Meaning => ({
+    rank,
+    key,
+    field: indexOf(field),
+    unit,
+    basis,
+    engine,
+    isLabel: unit === "label",
+    isOrdinals: unit === "ints",
+    isQuantity: !["label", "id", "ints", "iso", "none"].includes(unit),
+  }),
+);
 
 /** What a row of the alias table means. */
 export function meaningOf(row: number): Meaning | undefined {
@@ -69,26 +71,57 @@ export function meaningOf(row: number): Meaning | undefined {
 }
 
 /** Device ordinals kept of a span: a node has 16 GPUs of up to 7 slices. */
-const mostOrdinals = 128;
-const noRank = aliases.length;
+export const mostOrdinals = 128;
+/** Behind every row of the alias table. */
+const noRank = 0xffff;
+
+/** Memory for it, by field or as named: the decoder shares it with its compiled kernel. */
+export interface SaidMemory {
+  /** A number, an interned string, bounds of a text in the request's body. */
+  readonly values: Float64Array;
+  readonly labels: Uint32Array;
+  readonly offsets: Uint32Array;
+  readonly lengths: Uint32Array;
+  /** Rows of the alias table that they came by. */
+  readonly ranks: Uint16Array;
+  readonly ordinals: Float64Array;
+  /** How many ordinals; the row, plus 1, that betrays an engine. */
+  readonly counts: Uint32Array;
+}
 
 export class Said {
   /** Start of the span, for moments. */
   startMs = 0;
-  /** By field: a number, an interned string, bounds of a text in the request's body. */
-  readonly values = new Float64Array(fieldNames.length);
-  readonly labels = new Uint32Array(fieldNames.length);
-  readonly offsets = new Uint32Array(fieldNames.length);
-  readonly lengths = new Uint32Array(fieldNames.length);
+  readonly values: Float64Array;
+  readonly labels: Uint32Array;
+  readonly offsets: Uint32Array;
+  readonly lengths: Uint32Array;
   /** Device ordinals, the first `ordinalCount`. */
-  readonly ordinals = new Float64Array(mostOrdinals);
-  ordinalCount = 0;
-  /** The engine that the first key betrays which one engine alone writes. */
-  evidence: string | undefined;
+  readonly ordinals: Float64Array;
   /** Filled by normalising: the engine's interned name, and the code of the TTFT's basis. */
   engine = 0;
   ttftBasis = 0;
-  private readonly ranks = new Uint16Array(fieldNames.length);
+  private readonly ranks: Uint16Array;
+  private readonly counts: Uint32Array;
+
+  constructor(memory: SaidMemory) {
+    this.values = memory.values;
+    this.labels = memory.labels;
+    this.offsets = memory.offsets;
+    this.lengths = memory.lengths;
+    this.ordinals = memory.ordinals;
+    this.ranks = memory.ranks;
+    this.counts = memory.counts;
+  }
+
+  get ordinalCount(): number {
+    return this.counts[0] ?? 0;
+  }
+  /** The engine that the first key betrays which one engine alone writes. */
+  get evidence(): string | undefined {
+    const row = this.counts[1] ?? 0;
+    return row === 0 ? undefined : meanings[row - 1]?.engine;
+  }
 
   reset(): void {
     const { ranks, values, labels } = this;
@@ -97,8 +130,7 @@ export class Said {
       values[i] = NaN;
       labels[i] = 0;
     }
-    this.evidence = undefined;
-    this.ordinalCount = 0;
+    this.counts.fill(0);
   }
 
   /** What a field's value came by. */
@@ -114,19 +146,22 @@ export class Said {
   }
 
   number(meaning: Meaning, value: number): void {
-    this.evidence ??= meaning.engine;
+    this.betray(meaning);
     if (!meaning.isQuantity) return;
     const { unit } = meaning;
     this.keep(meaning, unit === "count" ? tokenCount(value) : durationNs(value, unit));
   }
 
   ordinal(value: number): void {
-    if (this.ordinalCount < mostOrdinals) this.ordinals[this.ordinalCount++] = value;
+    const { ordinalCount } = this;
+    if (ordinalCount >= mostOrdinals) return;
+    this.ordinals[ordinalCount] = value;
+    this.counts[0] = ordinalCount + 1;
   }
 
   /** Text that is no label; `read` answers it as a string. */
   text(meaning: Meaning, offset: number, length: number, read: TextReader): void {
-    this.evidence ??= meaning.engine;
+    this.betray(meaning);
     const { field, rank, unit } = meaning;
     if (rank >= (this.ranks[field] ?? 0)) return;
     if (unit === "id") {
@@ -137,6 +172,10 @@ export class Said {
     } else if (unit === "iso" || meaning.isQuantity) {
       this.keep(meaning, quantity(unit, read(offset, length), this.startMs));
     }
+  }
+
+  private betray({ engine, rank }: Meaning): void {
+    if (this.counts[1] === 0 && engine !== undefined) this.counts[1] = rank + 1;
   }
 
   private keep({ field, rank }: Meaning, value: number): void {

@@ -127,6 +127,7 @@ export interface Span {
   traceState?: string;
   name?: string;
   kind?: number;
+  flags?: number;
   startTimeUnixNano?: string;
   endTimeUnixNano?: string;
   attributes?: KeyValue[];
