@@ -117,8 +117,9 @@ export const workloads: readonly Workload[] = [
     built: [],
     workspaces: ["core", "standalone"],
     entry: "standalone/stores/main.ts",
-    // initdb and postgres start programs through a shell; setpriv ends a server with its parent.
-    programs: ["/bin/sh", "/usr/bin/setpriv"],
+    // initdb and postgres start programs through a shell; setpriv ends a server with its parent; the
+    // embedded ClickHouse takes its input through FIFOs, which node cannot make.
+    programs: ["/bin/sh", "/usr/bin/setpriv", "/usr/bin/mkfifo"],
     user: nonRoot,
     ports: [8123, 5432],
   },
