@@ -84,7 +84,7 @@ async function process(
     metrics.activeWorkers.dec({ controller });
   });
   const patience = clock.sleep(reconcileMs + abandonMs, over.signal).then(
-    () => log.error({ event: "kube.reconcile_abandoned", controller, key: item.key }),
+    () => log.error({ event: "kube.reconcile_abandoned", controller, object: item.key }),
     () => undefined, // it ended in time
   );
   await Promise.race([finished, patience]);
@@ -122,7 +122,7 @@ async function reconcileOnce(
   const ms = clock.monotonic() - startedMs;
   metrics.reconciles.inc({ controller, result: outcome });
   metrics.reconcileSeconds.observe({ controller }, ms / 1000);
-  log.debug({ event: "kube.reconcile", controller, key: item.key, outcome, ms: Math.round(ms) });
+  log.debug({ event: "kube.reconcile", controller, object: item.key, outcome, ms: Math.round(ms) });
 }
 
 /** Aborts with the process, or when the time of one reconcile is up. */
@@ -180,7 +180,7 @@ function fail(
     return "requeue";
   }
   metrics.reconcileErrors.inc({ controller });
-  const told = { event: "kube.reconcile_failed", controller, key: item.key };
+  const told = { event: "kube.reconcile_failed", controller, object: item.key };
   if (error instanceof TerminalError) {
     metrics.terminalErrors.inc({ controller });
     queue.forget(item.key);

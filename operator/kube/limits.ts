@@ -68,7 +68,7 @@ export const leaseRetryMs = 2_000;
 /** The main thread writes a beat this often; the elector's thread looks as often. */
 export const beatMs = 500;
 /** After a loss the main thread has this long to end the process; then the elector's does. */
-export const lossMs = 2_000;
+export const lossMs = 5_000;
 /** Most time to give the lease back at a stop. */
 export const releaseMs = 3_000;
 
