@@ -1,0 +1,161 @@
+// The whole product on a real cluster, as its README promises: helm install, apply a pool and two tenants, and
+// the call of a pod with nothing of ours in it is shown with the very slice that the kubelet gave it.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { gpus } from "./support/fake-gpus.ts";
+import { namespace } from "./support/helm.ts";
+import {
+  agentNamespace,
+  example,
+  secretValue,
+  startInstallation,
+  type Installation,
+} from "./support/installation.ts";
+import { appPod, assertAllStored, drained, flows, stateOf } from "./support/load.ts";
+import { eventually } from "./support/eventually.ts";
+import { readyPods } from "./support/objects.ts";
+import { settled, type PoolStatus, type TenantStatus } from "./support/wishes.ts";
+
+let axonize: Installation;
+
+before(async () => {
+  const began = performance.now();
+  axonize = await startInstallation((line) => {
+    console.log(`${((performance.now() - began) / 1000).toFixed(1)} s  ${line}`);
+  });
+});
+after(async () => {
+  await axonize?.[Symbol.asyncDispose]();
+});
+
+interface TraceList {
+  readonly items: readonly {
+    readonly traceId: string;
+    readonly gpus: readonly string[];
+    readonly gpuLevel: string;
+    readonly podName?: string;
+  }[];
+}
+
+const traces = async (key: string): Promise<TraceList["items"]> =>
+  (await axonize.api<TraceList>("/api/v1/traces?from=-1h&limit=50", key)).items;
+
+test("a pool of one node has its agent, as a pod on the kubelet's own answers", async () => {
+  await axonize.cluster.apply(example("gpu-pool.yaml"));
+  await readyPods(axonize.cluster, agentNamespace, "axonize.io/gpu-pool=gpus", 1);
+  const { gpus: counted } = await settled<PoolStatus>(
+    axonize.cluster,
+    "gpupool",
+    "gpus",
+    (status) => status.gpus?.total === gpus.length,
+  );
+  assert.equal(counted?.total, gpus.length);
+});
+
+test("two tenants are applied, and each has its keys", async () => {
+  await axonize.cluster.apply(example("tenant.yaml"));
+  await axonize.cluster.apply(otherTenant());
+  for (const name of ["team-vision", "team-search"]) {
+    const status = await settled<TenantStatus>(axonize.cluster, "axonizetenant", name);
+    assert.deepEqual(
+      status.namespaces?.map(({ state }) => state),
+      ["Bound"],
+    );
+  }
+  for (const space of ["vision", "search"]) {
+    const key = await secretValue(axonize.cluster, space, "axonize-ingest", "AXONIZE_API_KEY");
+    assert.match(key, /^axk_\w+_\w+_\w+$/);
+  }
+});
+
+test("an application with no line of ours is told where to send, and which slice it has", async () => {
+  await axonize.cluster.apply(example("application.yaml"));
+  const pod = await appPod(axonize.cluster, "vision");
+  const { environment } = await stateOf(pod);
+  assert.equal(
+    environment["OTEL_EXPORTER_OTLP_ENDPOINT"],
+    `http://axonize-ingest.${namespace}.svc:4318`,
+  );
+  assert.match(environment["OTEL_RESOURCE_ATTRIBUTES"] ?? "", new RegExp(pod.metadata.uid));
+  assert.match(environment["NVIDIA_VISIBLE_DEVICES"] ?? "", /^MIG-/);
+  await flows(pod);
+});
+
+test("its calls are shown on that slice, for sure, to its tenant alone", async () => {
+  const { cluster } = axonize;
+  const pod = await appPod(cluster, "vision");
+  const slice = (await stateOf(pod)).environment["NVIDIA_VISIBLE_DEVICES"];
+  const key = await secretValue(cluster, namespace, "team-vision-read", "AXONIZE_API_KEY");
+  const call = await eventually("a call on the slice", async () => {
+    const items = await traces(key);
+    const found = items.find(({ gpuLevel }) => gpuLevel === "exact.single");
+    if (found === undefined) throw new Error(JSON.stringify(items.slice(0, 3)));
+    return found;
+  });
+  assert.deepEqual(call.gpus, [slice]);
+  // What was sent before the binding was known is written again with it.
+  await eventually("every call of the pod is on its slice", async () => {
+    const other = (await traces(key)).find(({ gpuLevel }) => gpuLevel !== "exact.single");
+    if (other !== undefined) throw new Error(JSON.stringify(other));
+    return true;
+  });
+  const otherKey = await secretValue(cluster, namespace, "team-search-read", "AXONIZE_API_KEY");
+  assert.deepEqual(await traces(otherKey), []);
+  await assert.rejects(axonize.api(`/api/v1/traces/${call.traceId}`, otherKey), /404/);
+  const devices = await axonize.api<{ items: readonly unknown[] }>("/api/v1/gpus?from=-1h", key);
+  assert.match(JSON.stringify(devices), new RegExp(String(slice)));
+  const none = await axonize.api<{ items: readonly unknown[] }>("/api/v1/gpus?from=-1h", otherKey);
+  assert.doesNotMatch(JSON.stringify(none), /MIG-|GPU-/);
+});
+
+test("keys rotate under load and not one span is lost", async () => {
+  const { cluster, stores } = axonize;
+  const old = await appPod(cluster, "vision");
+  const before = await settled<TenantStatus>(cluster, "axonizetenant", "team-vision");
+  const keyId = before.apiKeys?.find(({ name }) => name === "ingest")?.currentKeyID;
+  const rotate = "axonize.io/rotate-keys=ingest-1";
+  await cluster.kubectl("annotate", "axonizetenant", "team-vision", rotate);
+  await settled<TenantStatus>(cluster, "axonizetenant", "team-vision", ({ apiKeys }) => {
+    const ingest = apiKeys?.find(({ name }) => name === "ingest");
+    return ingest?.currentKeyID !== keyId && ingest?.previousKeyID === keyId;
+  });
+  // The pod that runs has the key of before; one that starts now has the new one.
+  await flows(old);
+  const oldId = (await stateOf(old)).environment["AXONIZE_API_KEY_ID"];
+  const drainedOld = await drained(old);
+  await cluster.kubectl("rollout", "restart", "deployment/chat", "-n", "vision");
+  await cluster.kubectl("rollout", "status", "deployment/chat", "-n", "vision", "--timeout=120s");
+  const fresh = await appPod(cluster, "vision");
+  await flows(fresh);
+  const { environment } = await stateOf(fresh);
+  assert.notEqual(environment["AXONIZE_API_KEY_ID"], oldId);
+  const drainedFresh = await drained(fresh);
+  for (const state of [drainedOld, drainedFresh]) {
+    assert.deepEqual(state.failures, []);
+    assert.equal(state.acknowledgedCount, 2 * state.started);
+    await assertAllStored(stores, state.acknowledged);
+  }
+});
+
+function otherTenant(): object[] {
+  return [
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: "search" } },
+    {
+      apiVersion: "axonize.io/v1alpha1",
+      kind: "AxonizeTenant",
+      metadata: { name: "team-search" },
+      spec: {
+        namespaces: [{ name: "search" }],
+        apiKeys: [
+          { name: "ingest" },
+          {
+            name: "read",
+            scopes: ["Query"],
+            distribution: "OperatorNamespace",
+            secretName: "team-search-read",
+          },
+        ],
+      },
+    },
+  ];
+}

@@ -1,0 +1,186 @@
+/**
+ * A cluster with Axonize installed by Helm as a platform team would have it: two ingest and two operator
+ * replicas, stores outside, and a node with made-up GPUs. What tests do to it goes through the same doors
+ * that users have: kubectl, helm, the dashboard's API.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseAllDocuments } from "yaml";
+import { buildImages } from "../../../tools/k8s/images/build.ts";
+import { ensureBinaries } from "../../../tools/k8s/binaries.ts";
+import { startCluster, type Cluster } from "../../../tools/k8s/cluster.ts";
+import type { DevicePlugin } from "../device-plugin/plugin.ts";
+import { eventually } from "./eventually.ts";
+import { installFakeDriver, plugInGpus } from "./fake-gpus.ts";
+import { chart, createHelm, namespace, root, type Helm, type Manifest } from "./helm.ts";
+import { startHostStores, type HostStores } from "./host-stores.ts";
+import { buildOtelApp, otelAppImage } from "./images.ts";
+import { getJson } from "./objects.ts";
+
+export const agentNamespace = "axonize-agents";
+
+export interface Installation extends AsyncDisposable {
+  readonly cluster: Cluster;
+  readonly stores: HostStores;
+  readonly plugin: DevicePlugin;
+  readonly helm: Helm;
+  readonly adminKey: string;
+  /** Runs Helm and fails with its words. */
+  mustHelm(...args: readonly string[]): Promise<string>;
+  /** Values of the scaled layout; further `--set` arguments come after. */
+  readonly valueArgs: readonly string[];
+  /** GET of the dashboard's API through its Service. */
+  api<T>(path: string, key: string): Promise<T>;
+}
+
+export async function startInstallation(say: (line: string) => void): Promise<Installation> {
+  await using opening = new AsyncDisposableStack();
+  const home = mkdtempSync(join(tmpdir(), "axonize-e2e-"));
+  opening.defer(() => rmSync(home, { recursive: true, force: true }));
+  const { helm: helmBinary } = await ensureBinaries(["helm"], { say });
+  const images = [...buildImages(["ingest", "dashboard", "operator", "agent"]), buildOtelApp()];
+  const cluster = opening.use(await startCluster({ say }));
+  const stores = opening.use(await startHostStores(cluster.hostIp));
+  installFakeDriver(cluster);
+  const plugin = opening.use(await plugInGpus(cluster));
+  say("Importing the images …");
+  for (const { tar } of images) await cluster.importImage(tar);
+  await cluster.kubectl("label", "node", cluster.nodeName, "nvidia.com/gpu.present=true");
+  const helm = createHelm(helmBinary, { home, kubeconfig: cluster.kubeconfigFile });
+  const mustHelm = async (...args: readonly string[]): Promise<string> => {
+    const ran = await helm(...args);
+    if (!ran.ok) throw new Error(`helm ${args.join(" ")}: ${ran.stderr}`);
+    return ran.stdout;
+  };
+  const adminKey = randomBytes(24).toString("base64url");
+  const values = join(home, "values.json");
+  writeFileSync(values, JSON.stringify(scaledValues()));
+  await cluster.apply([
+    {
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name: namespace, labels: { "pod-security.kubernetes.io/enforce": "restricted" } },
+    },
+    ...storeSecrets(stores, adminKey),
+  ]);
+  say("helm install …");
+  const valueArgs = ["--namespace", namespace, "--values", values];
+  await mustHelm("install", "axonize", chart, ...valueArgs, "--wait", "--timeout", "4m").catch(
+    async (error: unknown) => {
+      const pods = await cluster.kubectl("get", "pods", "-A", "-o", "wide");
+      throw new Error(`${String(error)}\n${pods}`, { cause: error });
+    },
+  );
+  const dashboard = await serviceIp(cluster, "axonize-dashboard");
+  const closing = opening.move();
+  return {
+    cluster,
+    stores,
+    plugin,
+    helm,
+    adminKey,
+    mustHelm,
+    valueArgs,
+    api: async (path, key) => {
+      const answer = await fetch(`http://${dashboard}${path}`, {
+        headers: { authorization: `Bearer ${key}` },
+      });
+      const text = await answer.text();
+      if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`);
+      return JSON.parse(text);
+    },
+    [Symbol.asyncDispose]: async () => await closing.disposeAsync(),
+  };
+}
+
+function scaledValues(): object {
+  return {
+    image: { tag: "dev", pullPolicy: "Never" },
+    clusterName: "e2e",
+    stores: { mode: "External" },
+    clickhouse: { existingSecret: "clickhouse" },
+    postgresql: { existingSecret: "postgresql" },
+    admin: { existingSecret: "axonize-keys" },
+    ingest: { replicas: 2, resources: small, drain: { preStopSeconds: 2 } },
+    operator: { replicas: 2 },
+    dashboard: { replicas: 1 },
+  };
+}
+
+/** Two cores for a whole cluster: requests are what the scheduler counts, not what is used. */
+const small = { requests: { cpu: "50m", memory: "128Mi" }, limits: { memory: "1Gi" } };
+
+function storeSecrets(stores: HostStores, adminKey: string): object[] {
+  const secret = (name: string, stringData: Record<string, string>): object => ({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name, namespace },
+    stringData,
+  });
+  return [
+    secret("clickhouse", { url: stores.clickhouseUrl }),
+    secret("postgresql", { url: stores.postgresUrl }),
+    secret("axonize-keys", {
+      "admin-key": adminKey,
+      "session-key": randomBytes(32).toString("base64url"),
+    }),
+  ];
+}
+
+async function serviceIp(cluster: Cluster, name: string): Promise<string> {
+  const service = await getJson<{ spec: { clusterIP: string } }>(
+    cluster,
+    "service",
+    name,
+    "-n",
+    namespace,
+  );
+  return service.spec.clusterIP;
+}
+
+/** A file of examples/k8s with what differs on this cluster: images that are imported, GPUs that are not there. */
+export function example(name: string): Manifest[] {
+  const text = readFileSync(join(root, "examples/k8s", name), "utf8");
+  return parseAllDocuments(text).map((document) => {
+    // The examples are objects of the API.
+    const object = document.toJS() as Manifest & { spec?: Record<string, unknown> };
+    if (object.kind === "GpuPool") {
+      const agent = { imagePullPolicy: "Never" };
+      return { ...object, spec: { ...object.spec, vendor: "Fake", agent } };
+    }
+    if (object.kind !== "Deployment") return object;
+    const changed = structuredClone(object) as unknown as Deployment;
+    for (const container of changed.spec.template.spec.containers) {
+      Object.assign(container, { image: otelAppImage, imagePullPolicy: "Never" });
+      container["readinessProbe"] = { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 };
+    }
+    // Safe: a Deployment is an object of the API.
+    return changed as unknown as Manifest;
+  });
+}
+
+interface Deployment {
+  spec: { template: { spec: { containers: Record<string, unknown>[] } } };
+}
+
+/** A key that the operator has put into a Secret. */
+export async function secretValue(
+  cluster: Cluster,
+  in_: string,
+  name: string,
+  key: string,
+): Promise<string> {
+  return await eventually(`Secret ${in_}/${name} with ${key}`, async () => {
+    const secret = await getJson<{ data: Record<string, string> }>(
+      cluster,
+      "secret",
+      name,
+      "-n",
+      in_,
+    );
+    const value = secret.data[key];
+    return value === undefined ? undefined : Buffer.from(value, "base64").toString("utf8");
+  });
+}
