@@ -1,16 +1,60 @@
 /**
- * The testbed itself: a control plane alone (RBAC, tokens, audit, restart, compaction) and a whole
+ * The testbed itself: its programs, a control plane alone (RBAC, tokens, audit, restart, compaction) and a whole
  * node (pods, logs, exec, Services, DNS, devices, volumes, metrics).
  */
 import assert from "node:assert/strict";
-import { lstatSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { startControlPlane, type ControlPlane } from "../../tools/k8s/control-plane.ts";
 import type { Cluster } from "../../tools/k8s/cluster.ts";
 import { buildTestImage } from "../../tools/k8s/images/build.ts";
 import { eventually } from "./support/eventually.ts";
 import { useCluster } from "./support/shared-cluster.ts";
+
+describe("the programs", () => {
+  const builder = join(import.meta.dirname, "support/testbed-builder.ts");
+  const build = async (
+    env: NodeJS.ProcessEnv,
+  ): Promise<{ code: number | null; output: string }> => {
+    const child = spawn(process.execPath, [builder], { env, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk: Buffer) => (output += chunk.toString("utf8")));
+    }
+    return await new Promise((resolve) => {
+      child.once("close", (code) => resolve({ code, output }));
+    });
+  };
+
+  test("two processes that want the same program build it once", async () => {
+    const cache = mkdtempSync(join(tmpdir(), "axonize-testbed-"));
+    try {
+      // Go's own cache stays where it is, so that this takes seconds.
+      const go = execFileSync("go", ["env", "GOCACHE"], { encoding: "utf8" }).trim();
+      const env = { ...process.env, XDG_CACHE_HOME: cache, GOCACHE: go };
+      const both = await Promise.all([build(env), build(env)]);
+      for (const { code, output } of both) assert.equal(code, 0, output);
+      const said = both.map(({ output }) => output).join("");
+      assert.equal(said.match(/^Built coredns in \d+ s\.$/gm)?.length, 1, said);
+      assert.equal(said.match(/^CoreDNS-1\.\d+\.\d+$/gm)?.length, 2, said);
+      const left = readdirSync(join(cache, "axonize/k8s")).map((name) => name.replace(/-.*/, ""));
+      assert.deepEqual(left.sort(), ["build.lock", "coredns"]);
+    } finally {
+      rmSync(cache, { recursive: true });
+    }
+  });
+
+  test("without Go a paragraph says where to get it", async () => {
+    const { code, output } = await build({ ...process.env, PATH: "/nowhere" });
+    assert.equal(code, 1);
+    assert.match(output, /need Go 1\.26\.4 or newer; there is no `go` on the PATH/);
+    assert.match(output, /https:\/\/go\.dev\/dl/);
+  });
+});
 
 describe("a control plane", () => {
   let plane: ControlPlane;
@@ -153,6 +197,8 @@ describe("a cluster", () => {
         mode: 0o644,
         content: Buffer.from(
           `import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 createServer((_, response) => response.end("hello from " + process.env.POD)).listen(8080);
 process.on("SIGTERM", () => process.exit(0));
 console.log("listening as", process.getuid());\n`,

@@ -164,8 +164,9 @@ const expected: Record<ProgramName, string> = {
 async function runGo(args: readonly string[], cwd: string, name: string): Promise<void> {
   const output: string[] = [];
   const code = await new Promise<number | null>((resolve, reject) => {
-    // Niced, so that tests which run meanwhile keep their turns.
-    const child = spawn("nice", ["-n", "10", "go", ...args], {
+    // Niced, so that tests which run meanwhile keep their turns; and never longer than this process.
+    const wrapper = ["--pdeathsig", "TERM", "--", "nice", "-n", "10"];
+    const child = spawn("setpriv", [...wrapper, "go", ...args], {
       cwd,
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...goEnvironment },
