@@ -4,7 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { connect } from "node:tls";
 import { silentLog } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
 import { systemClock } from "@axonize/core/runtime/clock";
@@ -25,7 +29,11 @@ import {
   createWebhookServer,
   type WebhookServer,
 } from "../../operator/injection/webhook-server.ts";
+import { createAccess, type ClusterAccess } from "../../operator/kube/access.ts";
 import { createManager, type Manager } from "../../operator/kube/manager.ts";
+import { ensureBinaries } from "../../tools/k8s/binaries.ts";
+import type { ControlPlane } from "../../tools/k8s/control-plane.ts";
+import { createHelm, objectsOf, render } from "./support/helm.ts";
 import { goldenPods } from "./support/golden-pods.ts";
 import {
   chartFile,
@@ -40,10 +48,13 @@ import {
 
 let on: InjectionCluster;
 let operator: Operator;
+/** Everything that the operator does here, it does under the chart's own ServiceAccount. */
+let account: ClusterAccess;
 let port = 0;
 
 before(async () => {
   on = await startInjectionCluster({ flags: { apiserver: ["--emulated-version=1.35"] } });
+  account = await operatorAccount(on.cluster);
 });
 after(async () => {
   await operator.stop();
@@ -59,12 +70,38 @@ interface Operator {
 
 let instances = 0;
 
+/** The ServiceAccount, with the rights that the hardened chart gives it. */
+async function operatorAccount(cluster: ControlPlane): Promise<ClusterAccess> {
+  const binaries = await ensureBinaries(["helm"]);
+  const helm = createHelm(binaries.helm, { home: cluster.dir });
+  const rendered = objectsOf(
+    await render(helm, "--set", "operator.injection=webhook,rbac.secretAccess=PerNamespace"),
+  );
+  const rights = /^(ServiceAccount|(Cluster)?Role(Binding)?)$/;
+  await cluster.apply([
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: "axonize-agents" } },
+    ...rendered.filter(({ kind }) => rights.test(kind)),
+  ]);
+  const folder = join(cluster.dir, "account");
+  mkdirSync(folder);
+  writeFileSync(
+    join(folder, "token"),
+    await cluster.tokenFor(operatorNamespace, "axonize-operator"),
+  );
+  copyFileSync(cluster.caFile, join(folder, "ca.crt"));
+  const { hostname, port: apiPort } = new URL(cluster.url);
+  return await createAccess(
+    { clock: systemClock },
+    { kubeconfig: undefined, serviceHost: hostname, servicePort: apiPort, accountDir: folder },
+  );
+}
+
 /** The operator as far as injection goes: manager, controller, server. */
 async function startOperator(at: number): Promise<Operator> {
   const registry = createRegistry();
   const manager = createManager(
     {
-      access: on.access,
+      access: account,
       clock: systemClock,
       log: silentLog,
       registry,
@@ -104,11 +141,24 @@ async function startOperator(at: number): Promise<Operator> {
   };
 }
 
-const fact = async () =>
-  await injectionFact(on.client, await detectInjection(on.client), {
+const fact = async (client = operator.manager.client) =>
+  await injectionFact(client, await detectInjection(client), {
     namespace: operatorNamespace,
     now: Date.now(),
   });
+/** There is no network between apiserver and pods here: by URL, as anything outside of a cluster. */
+const pointTo = async (at: number): Promise<string> =>
+  await on.cluster.apply([mutatingWebhookConfiguration({ url: `https://127.0.0.1:${at}` })]);
+
+/** Fingerprint of what a server shows; who signed it is the apiserver's to judge. */
+async function shownAt(at: number): Promise<string> {
+  const socket = connect({ host: "127.0.0.1", port: at, rejectUnauthorized: false });
+  await once(socket, "secureConnect");
+  const { fingerprint256 } = socket.getPeerCertificate();
+  socket.destroy();
+  return fingerprint256;
+}
+
 const configurationNow = async (): Promise<WebhookConfiguration> =>
   JSON.parse(
     await on.cluster.kubectl("get", "mutatingwebhookconfiguration", "axonize-inject", "-o", "json"),
@@ -123,7 +173,7 @@ test("such a cluster takes no policies, and without a webhook nothing can be inj
   );
   assert.equal(served.status, 404);
   assert.equal(await detectInjection(on.client), "unsupported");
-  assert.equal((await fact()).reason, "NotSupported");
+  assert.equal((await fact(on.client)).reason, "NotSupported");
 });
 
 test("the chart's configuration is accepted, and tells of a certificate that is missing", async () => {
@@ -139,7 +189,7 @@ test("the chart's configuration is accepted, and tells of a certificate that is 
     "axonize-operator",
   ]);
   assert.equal(await detectInjection(on.client), "webhook");
-  const { status, reason, message } = await fact();
+  const { status, reason, message } = await fact(on.client);
   assert.deepEqual({ status, reason }, { status: "False", reason: "WebhookCertificateInvalid" });
   assert.match(message, /has no certificate yet/);
   await on.cluster.kubectl("delete", "mutatingwebhookconfiguration", "axonize-inject");
@@ -148,8 +198,7 @@ test("the chart's configuration is accepted, and tells of a certificate that is 
 test("the operator makes certificates and the apiserver trusts them", async () => {
   operator = await startOperator(0);
   ({ port } = operator);
-  // There is no network between apiserver and pods here: by URL, as anything outside of a cluster.
-  await on.cluster.apply([mutatingWebhookConfiguration({ url: `https://127.0.0.1:${port}` })]);
+  await pointTo(port);
   await until("the operator has written caBundle", async () =>
     ((await configurationNow()).webhooks ?? []).every(
       ({ clientConfig }) => (clientConfig.caBundle ?? "") !== "",
@@ -181,7 +230,7 @@ test("a container that a later webhook puts in front is injected, too, and nothi
 
 test("a chart that is applied again does not take caBundle away, for it does not own it", async () => {
   const before = (await configurationNow()).webhooks?.[0]?.clientConfig.caBundle;
-  await on.cluster.apply([mutatingWebhookConfiguration({ url: `https://127.0.0.1:${port}` })]);
+  await pointTo(port);
   assert.equal((await configurationNow()).webhooks?.[0]?.clientConfig.caBundle, before);
 });
 
@@ -236,6 +285,22 @@ test("a Secret that somebody fills with nonsense is made anew", async () => {
   await untilInjected(on);
 });
 
+test("a replica that does not lead injects, too, with the same certificate", async () => {
+  const follower = await startOperator(0);
+  try {
+    await until("it has the certificate", async () => follower.server.problems().length === 0);
+    assert.equal(follower.manager.isLeading(), false);
+    assert.equal(await shownAt(follower.port), await shownAt(port));
+    await pointTo(follower.port);
+    await operator.server.close();
+    await untilInjected(on);
+  } finally {
+    await operator.manager.stop();
+    operator = follower;
+    ({ port } = follower);
+  }
+});
+
 test("while the operator is down pods are made, without injection, and after it with", async () => {
   await operator.stop();
   const [golden] = goldenPods;
@@ -245,4 +310,21 @@ test("while the operator is down pods are made, without injection, and after it 
   assert.equal(pod.metadata.annotations?.["axonize.io/injected"], undefined);
   operator = await startOperator(port);
   await untilInjected(on);
+});
+
+test("the chart's rights were enough for all of it", () => {
+  const own = on.cluster
+    .auditEvents()
+    .filter(
+      ({ user, stage }) =>
+        user.username === `system:serviceaccount:${operatorNamespace}:axonize-operator` &&
+        stage === "ResponseComplete",
+    );
+  assert.ok(own.length > 10, `${own.length} requests`);
+  assert.deepEqual(
+    own
+      .filter(({ responseStatus }) => responseStatus?.code === 403)
+      .map(({ verb, requestURI }) => `${verb} ${requestURI}`),
+    [],
+  );
 });
