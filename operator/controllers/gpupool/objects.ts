@@ -37,11 +37,6 @@ interface ContainerStatus {
 }
 
 export interface DaemonSetObject extends KubeObject {
-  readonly spec?: {
-    readonly template?: {
-      readonly spec?: { readonly containers?: readonly { readonly image?: string }[] };
-    };
-  };
   readonly status?: {
     readonly observedGeneration?: number;
     readonly desiredNumberScheduled?: number;

@@ -96,10 +96,7 @@ function createParts(deps: GpuPoolDeps, options: GpuPoolOptions, builder: Contro
   builder.watch(pods, (event) => (concernsContent(event) ? ofLabel(event) : []));
   builder.watch(daemonSets, (event) => (concernsContent(event) ? ofLabel(event) : []));
   builder.watch(configMaps, (event) => (concernsContent(event) ? ofLabel(event) : []));
-  const workload = createWorkload(
-    { client, metrics: deps.metrics, daemonSets, configMaps },
-    { namespace },
-  );
+  const workload = createWorkload({ ...deps, client, daemonSets, configMaps }, { namespace });
   const progress = createProgress(deps);
   const parts = {
     ...deps,
@@ -111,12 +108,12 @@ function createParts(deps: GpuPoolDeps, options: GpuPoolOptions, builder: Contro
     pods,
     workload,
     progress,
+    applyStatus: createApplyStatus({ client }, { controller: "gpupool" }),
   };
   return {
     ...parts,
     dra: createDraReader({ ...deps, client }),
     remove: createRemoval(parts),
-    applyStatus: createApplyStatus({ client }, { controller: "gpupool" }),
   };
 }
 
@@ -185,10 +182,7 @@ async function reconcilePool(
     {
       options: agents,
       bundledImage: parts.options.bundledImage,
-      live: live && {
-        image: live.spec?.template?.spec?.containers?.[0]?.image,
-        annotations: live.metadata.annotations ?? {},
-      },
+      live: live && (live.metadata.annotations ?? {}),
     },
   );
   const daemonSet = await parts.workload.applyDaemonSet({ name, uid }, rollout);

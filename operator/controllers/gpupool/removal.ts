@@ -5,9 +5,12 @@
  * A pool is cluster-scoped and holds no namespace up. Where PostgreSQL is gone for good, the annotation
  * `axonize.io/force-delete: "true"` lets it go without.
  */
+import type { Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import { isNotFound } from "../../kube/api-error.ts";
+import type { ApplyStatus } from "../../kube/apply.ts";
+import { setReady } from "../../kube/conditions.ts";
 import { gpuPools } from "../../kube/kinds.ts";
 import type { Informer, KubeClient, ReconcileContext, ReconcileResult } from "../../kube/types.ts";
 import { annotations, finalizers, labels } from "../../resources/crds/names.ts";
@@ -22,7 +25,9 @@ const againMs = 2_000;
 
 export interface RemovalParts {
   readonly client: KubeClient;
+  readonly clock: Clock;
   readonly log: Log;
+  readonly applyStatus: ApplyStatus;
   readonly metrics: GpuPoolMetrics;
   readonly store: PoolStore;
   readonly pools: Informer<GpuPoolObject>;
@@ -44,7 +49,11 @@ export function createRemoval(
     // Those of them that are another pool's now get its label from its own reconcile.
     const isLabelled = nodes.some(({ metadata }) => metadata.labels?.[labels.gpuPool] === name);
     const isRemoved = await parts.workload.remove(name);
-    if (isLabelled || !isRemoved) return { requeueAfterMs: againMs };
+    if (isLabelled || !isRemoved) {
+      const what = isLabelled ? "nodes still have its label" : "its agents are ending";
+      await tellDeleting(parts, pool, `Waits: ${what}.`);
+      return { requeueAfterMs: againMs };
+    }
     try {
       await parts.store.forgetPool(epoch, uid);
     } catch (error) {
@@ -55,6 +64,18 @@ export function createRemoval(
     await removeFinalizer(parts.client, pool);
     return undefined;
   };
+}
+
+async function tellDeleting(
+  { applyStatus, clock }: RemovalParts,
+  pool: GpuPoolObject,
+  message: string,
+): Promise<void> {
+  const { generation } = pool.metadata;
+  const of = { generation, ready: "False", reason: "Deleting", message } as const;
+  const conditions = setReady(pool.status?.conditions, of, new Date(clock.now()));
+  // All of the status is sent: what an apply leaves out, it takes away.
+  await applyStatus(pool, gpuPools, { ...pool.status, conditions });
 }
 
 async function removeFinalizer(client: KubeClient, { metadata }: GpuPoolObject): Promise<void> {

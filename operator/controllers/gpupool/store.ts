@@ -4,6 +4,7 @@
  */
 import type { PoolConfig } from "@axonize/core/contract/agent";
 import type { Sql } from "@axonize/core/runtime/postgres";
+import type { Fence, Tx } from "../../store/fence.ts";
 import type { AgentReport, DeviceReport } from "../../resources/gpupool/facts.ts";
 import type { PriceHistory, PriceRow } from "../../resources/gpupool/prices.ts";
 
@@ -14,10 +15,6 @@ export interface PoolRow {
   readonly config: PoolConfig;
   readonly nodes: readonly { readonly uid: string; readonly name: string }[];
 }
-
-export type Transaction = Parameters<Parameters<Sql["begin"]>[1]>[0];
-/** Throws where a later leader has begun, and keeps one from beginning until the transaction ends. */
-export type Fence = (tx: Transaction, epoch: number) => Promise<void>;
 
 export interface PoolStore {
   /** true: something differed. Writes nothing where the rows say it already. */
@@ -38,17 +35,17 @@ export interface PoolStore {
 
 export function createPoolStore(
   deps: { readonly sql: Sql; readonly fence: Fence },
-  options: { readonly cluster: string },
+  options: {
+    /** As agents and ingest name it. */
+    readonly cluster: string;
+    /** Of the fence: UID of the namespace kube-system. */
+    readonly clusterUid: string;
+  },
 ): PoolStore {
-  const { sql, fence } = deps;
-  const { cluster } = options;
-  const fenced = async <T>(epoch: number, task: (tx: Transaction) => Promise<T>): Promise<T> => {
-    // What `begin` answers is what the task did.
-    return (await sql.begin(async (tx) => {
-      await fence(tx, epoch);
-      return await task(tx);
-    })) as T;
-  };
+  const { sql } = deps;
+  const { cluster, clusterUid } = options;
+  const fenced = async <T>(epoch: number, task: (tx: Tx) => Promise<T>): Promise<T> =>
+    await deps.fence.write({ clusterUid, epoch }, task);
   return {
     putPool: async (epoch, pool) => {
       // Triggers notify for each statement: nothing is sent where nothing differs.
@@ -104,7 +101,7 @@ async function isWritten(sql: Sql, cluster: string, pool: PoolRow): Promise<bool
 }
 
 async function writePool(
-  tx: Transaction,
+  tx: Tx,
   { cluster, epoch }: { cluster: string; epoch: number },
   pool: PoolRow,
 ): Promise<void> {
@@ -134,11 +131,7 @@ async function writePool(
       WHERE o.cluster = ${cluster} AND o.node_uid = n.uid AND o.valid_to IS NULL)`;
 }
 
-async function readPrices(
-  sql: Sql | Transaction,
-  cluster: string,
-  uid: string,
-): Promise<PriceHistory> {
+async function readPrices(sql: Sql | Tx, cluster: string, uid: string): Promise<PriceHistory> {
   const rows = await sql<
     { product: string; currency: string; nanos: number | null; effective_from: Date }[]
   >`

@@ -3,6 +3,7 @@
  * when they do not. A DaemonSet's spec comes back with the server's defaults and spellings, so it is not
  * compared field by field: its hash and its generation tell whether anybody changed it since our last apply.
  */
+import type { Clock } from "@axonize/core/runtime/clock";
 import { isDeepEqual } from "../../kube/conditions.ts";
 import { configMaps, daemonSets } from "../../kube/kinds.ts";
 import type { Informer, KubeClient, KubeObject } from "../../kube/types.ts";
@@ -27,9 +28,16 @@ export interface Workload {
   forget(pool: string): void;
 }
 
+/**
+ * How long a pool's end waits for its agents to end. A pod on a node that is away ends when the node comes
+ * back or is deleted; the API server goes on with that by itself.
+ */
+const patienceMs = 60_000;
+
 export function createWorkload(
   deps: {
     readonly client: KubeClient;
+    readonly clock: Clock;
     readonly metrics: GpuPoolMetrics;
     readonly daemonSets: Informer<DaemonSetObject>;
     readonly configMaps: Informer<ConfigMapObject>;
@@ -84,13 +92,16 @@ export function createWorkload(
         );
       }
       const config = deps.configMaps.get(`${namespace}/${names.configMapName(pool)}`);
-      if (is !== undefined) return false;
+      if (is !== undefined && deps.clock.now() < deletedMs(is) + patienceMs) return false;
       if (config !== undefined) await client.delete({ kind: configMaps, ...ref }, uidOf(config));
       return config === undefined;
     },
     forget: (pool) => void applied.delete(pool),
   };
 }
+
+const deletedMs = ({ metadata }: KubeObject): number =>
+  metadata.deletionTimestamp === undefined ? Infinity : Date.parse(metadata.deletionTimestamp);
 
 const uidOf = ({ metadata }: KubeObject): { uid?: string } =>
   metadata.uid === undefined ? {} : { uid: metadata.uid };

@@ -25,6 +25,8 @@ export const daemonSetAnnotations = {
   templateHash: "axonize.io/template-hash",
   /** Of what it was rendered from: the spec and the chart's values, nothing of the operator's version. */
   inputsHash: "axonize.io/inputs-hash",
+  /** What runs, whatever somebody made of the template since. */
+  image: "axonize.io/image",
   /** `Spec` or `Operator`. */
   imageFrom: "axonize.io/image-from",
   /** The value of the pool's `agent-upgrade` that was acted upon. */

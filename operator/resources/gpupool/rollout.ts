@@ -7,11 +7,8 @@ import type { GpuPoolSpec } from "../crds/gpu-pool.ts";
 import * as names from "./names.ts";
 import { daemonSetOf, type AgentImage, type AgentOptions, type PoolIdentity } from "./template.ts";
 
-/** What the DaemonSet in the cluster says of itself. */
-export interface LiveDaemonSet {
-  readonly image: string | undefined;
-  readonly annotations: Readonly<Record<string, string>>;
-}
+/** Annotations of the DaemonSet in the cluster: what our last apply said of it. */
+export type LiveDaemonSet = Readonly<Record<string, string>>;
 
 export interface Rollout {
   readonly daemonSet: ReturnType<typeof daemonSetOf>;
@@ -36,11 +33,11 @@ export function planRollout(
   const daemonSet = daemonSetOf(pool, spec, { options, image });
   const marks = names.daemonSetAnnotations;
   const wanted = daemonSet.metadata.annotations;
-  const was = live?.annotations ?? {};
+  const was = live ?? {};
   const isTold =
     live === undefined ||
     was[marks.inputsHash] !== wanted[marks.inputsHash] ||
-    live.image !== image.image ||
+    was[marks.image] !== image.image ||
     pool.upgrade === names.follow ||
     image.upgrade !== (was[marks.agentUpgrade] ?? "");
   const hash = wanted[marks.templateHash] ?? "";
@@ -60,12 +57,13 @@ function imageOf(
 ): AgentImage {
   const { bundledImage, live } = given;
   const marks = names.daemonSetAnnotations;
-  const before = live?.annotations[marks.agentUpgrade] ?? "";
+  const before = live?.[marks.agentUpgrade] ?? "";
   // An annotation that is taken away asks for nothing, and asks for nothing when it comes back.
   const told = upgrade === undefined || upgrade === "" ? before : upgrade;
   if (spec.agent.image !== "") return { image: spec.agent.image, from: "Spec", upgrade: told };
   const own: AgentImage = { image: bundledImage, from: "Operator", upgrade: told };
   // An image that the spec no longer names goes, too.
-  if (live?.image === undefined || live.annotations[marks.imageFrom] !== "Operator") return own;
-  return upgrade === names.follow || told !== before ? own : { ...own, image: live.image };
+  const pinned = live?.[marks.image];
+  if (pinned === undefined || live?.[marks.imageFrom] !== "Operator") return own;
+  return upgrade === names.follow || told !== before ? own : { ...own, image: pinned };
 }

@@ -8,6 +8,7 @@ import { consistencyOf, findingReasons, type Consistency } from "./consistency.t
 import { reportOf, type PodFacts, type PoolFacts } from "./facts.ts";
 import { inventoryOf, isReduced } from "./inventory.ts";
 import * as limits from "./limits.ts";
+import { hashOf } from "./template.ts";
 
 /** Of the DaemonSet's status; undefined: it is not there yet. */
 export interface RolloutFacts {
@@ -85,8 +86,7 @@ export function planStatus(facts: StatusFacts, before: StatusBefore): PlannedSta
       };
   const { gpus, products, mig } = inventory;
   const isSame =
-    JSON.stringify([gpus, products, mig]) ===
-    JSON.stringify([before?.gpus, before?.products, before?.mig]);
+    hashOf([gpus, products, mig]) === hashOf([before?.gpus, before?.products, before?.mig]);
   const problems = problemsOf(facts, consistency, before);
   const time = timeOf(facts.nowMs);
   const lastInventoryTime = isSame ? (before?.lastInventoryTime ?? time) : time;

@@ -58,7 +58,7 @@ export function poolConfigOf(spec: GpuPoolSpec): PoolConfig {
     processPeriodMs: processPeriodMilliseconds,
     reportPeriodMs: slowPeriodMs,
     // A set: its order says nothing and must not look like a change.
-    metricSets: metricSets.toSorted(),
+    metricSets: [...new Set(metricSets)].sort(),
     hostAccess: spec.agent.hostAccess,
     overheadBudgetMillicores: spec.sampling.overheadBudgetMillicores,
   };
@@ -103,6 +103,7 @@ export function daemonSetOf(
       annotations: {
         [names.daemonSetAnnotations.templateHash]: hashOf(template),
         [names.daemonSetAnnotations.inputsHash]: inputsHash(spec, options),
+        [names.daemonSetAnnotations.image]: image.image,
         [names.daemonSetAnnotations.imageFrom]: image.from,
         [names.daemonSetAnnotations.agentUpgrade]: image.upgrade,
       },
