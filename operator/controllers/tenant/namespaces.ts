@@ -238,14 +238,21 @@ async function cleanUpUnfollowed(
         labelSelector: `${labels.tenantUid}=${owner.uid}`,
         metadataOnly: true,
       });
-      for (const { metadata } of items) {
+      for (const { metadata } of items.filter((each) => each.metadata.name === name)) {
         await client.delete(
           { kind: secretKind, namespace, name },
           metadata.uid === undefined ? {} : { uid: metadata.uid },
         );
       }
     }
-    await client.delete({ kind: roleBindings, namespace, name: roleBindingName });
+    const ref = { kind: roleBindings, namespace, name: roleBindingName };
+    const binding = await client.get<KubeObject>(ref);
+    // Another tenant may have the namespace by now, and the binding with it.
+    if (binding?.metadata.labels?.[labels.tenantUid] !== owner.uid) continue;
+    await client.delete(
+      ref,
+      binding.metadata.uid === undefined ? {} : { uid: binding.metadata.uid },
+    );
   }
 }
 

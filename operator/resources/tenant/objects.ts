@@ -165,7 +165,7 @@ export const labelsOf = (
   ...(mode === undefined ? {} : { [labels.injection]: mode }),
 });
 
-export const roleBindingName = "axonize-operator-secrets";
+export const roleBindingName = "axonize-tenant-secrets";
 
 /** The operator's right to our Secrets, where it has none cluster-wide. */
 export function bindingOf(

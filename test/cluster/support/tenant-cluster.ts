@@ -3,8 +3,12 @@
  * manager and the real controller) that are started, stopped and killed within a step.
  */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before } from "node:test";
 import { systemClock as clock } from "@axonize/core/runtime/clock";
-import { createLog } from "@axonize/core/runtime/log";
+import { createAccess as createKeyAccess, isRefusal } from "@axonize/core/runtime/access";
+import { createLog, silentLog } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
 import { createPostgres } from "@axonize/core/runtime/postgres";
 import { createTenantReconciler } from "../../../operator/controllers/tenant/reconciler.ts";
@@ -13,7 +17,9 @@ import { createAccess } from "../../../operator/kube/access.ts";
 import { createManager } from "../../../operator/kube/manager.ts";
 import type { ControllerBuilder, KubeClient } from "../../../operator/kube/types.ts";
 import type { AxonizeTenantStatus } from "../../../operator/resources/crds/tenant.ts";
-import type { ControlPlane } from "../../../tools/k8s/control-plane.ts";
+import { startTcpProxy, type TcpProxy } from "../../../ingest/testing/tcp-proxy.ts";
+import { startControlPlane, type ControlPlane } from "../../../tools/k8s/control-plane.ts";
+import { useStores, type Stores } from "../../support/stores.ts";
 import { eventually } from "./eventually.ts";
 
 export const operatorNamespace = "axonize-system";
@@ -171,5 +177,67 @@ async function startOperator(cluster: ControlPlane, options: OperatorOptions) {
     metrics: async () => await registry.metrics(),
     nudge: (key: string) => wired?.enqueue(key),
     [Symbol.asyncDispose]: stop,
+  };
+}
+
+const root = join(import.meta.dirname, "../../..");
+
+/** What the tests of one file share: filled in before the first of them, gone after the last. */
+export interface TenantSuite {
+  cluster: ControlPlane;
+  stores: Stores;
+  /** Before the operator's PostgreSQL. */
+  proxy: TcpProxy;
+  postgresUrl: string;
+  t: TenantCluster;
+  /** The one that runs; a test that stops it puts another in its place. */
+  operator: Operator;
+  keysOf(tenant: string): Promise<{ id: string; state: string; namespace: string }[]>;
+  /** Ingest and dashboard would take this key. */
+  assertTaken(key: string, what: string): Promise<void>;
+}
+
+export function useTenantSuite(): TenantSuite {
+  // Filled in by `before`; no test runs earlier.
+  const suite = {} as TenantSuite;
+  before(async () => {
+    const [cluster, stores] = await Promise.all([
+      startControlPlane({ controllers: true }),
+      useStores(),
+    ]);
+    for (const plural of ["axonizetenants", "injectionprofiles"]) {
+      await cluster.apply(readFileSync(join(root, `crds/axonize.io_${plural}.yaml`), "utf8"));
+      await cluster.kubectl("wait", "--for=condition=Established", `crd/${plural}.axonize.io`);
+    }
+    const url = new URL(stores.postgresUrl);
+    const proxy = await startTcpProxy({ host: url.hostname, port: Number(url.port) });
+    url.port = String(proxy.port);
+    url.hostname = "127.0.0.1";
+    const t = createTenantCluster(cluster);
+    await t.namespace(operatorNamespace, "axonize-agents");
+    Object.assign(suite, { cluster, stores, proxy, t, postgresUrl: url.href, ...rowsOf(stores) });
+    suite.operator = await t.operator({ postgresUrl: url.href });
+  });
+  after(async () => {
+    await suite.operator?.stop();
+    await suite.proxy?.[Symbol.asyncDispose]();
+    await suite.cluster?.[Symbol.asyncDispose]();
+  });
+  return suite;
+}
+
+function rowsOf({ sql }: Stores): Pick<TenantSuite, "keysOf" | "assertTaken"> {
+  return {
+    keysOf: async (tenant) =>
+      await sql<{ id: string; state: string; namespace: string }[]>`
+        SELECT id, state, namespace FROM api_keys WHERE tenant_id = ${tenant} ORDER BY created_at`,
+    assertTaken: async (key, what) => {
+      await using access = await createKeyAccess(
+        { sql, clock, log: silentLog },
+        { adminKey: undefined, loopbackTenant: undefined },
+      );
+      const grant = access.authenticate(key, { peerLoopback: false });
+      assert.ok(!isRefusal(grant), `${what}: ${isRefusal(grant) ? grant.message : ""}`);
+    },
   };
 }
