@@ -25,6 +25,7 @@ interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly items?: Schema;
   readonly additionalProperties?: Schema | boolean;
+  readonly [keyword: string]: unknown;
 }
 
 interface Definition extends KubeObject {
