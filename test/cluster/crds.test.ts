@@ -261,20 +261,37 @@ test("a misspelt field is refused where it is validated, as kubectl does, and el
   assert.equal(lenient.object.spec["priority"], 5);
 });
 
+async function applied(manager: string, kind: Kind, name: string, spec: Spec): Promise<Spec> {
+  const file = join(cluster.dir, `${manager}.json`);
+  writeFileSync(file, JSON.stringify(objectOf(kind, name, spec)));
+  await cluster.kubectl("apply", "--server-side", `--field-manager=${manager}`, "-f", file);
+  return (await ask("GET", `${collection(kind)}/${name}`)).object.spec;
+}
+
 test("two writers share lists by their keys", async () => {
   const name = newName();
-  const apply = async (manager: string, spec: Spec) => {
-    const file = join(cluster.dir, `${manager}.json`);
-    writeFileSync(file, JSON.stringify(objectOf("AxonizeTenant", name, spec)));
-    await cluster.kubectl("apply", "--server-side", `--field-manager=${manager}`, "-f", file);
+  const apply = async (manager: string, namespaces?: readonly object[]) =>
+    await applied(manager, "AxonizeTenant", name, namespaces === undefined ? {} : { namespaces });
+  await apply("one", [{ name: "a" }]);
+  const both = await apply("two", [{ name: "b" }]);
+  assert.deepEqual(both["namespaces"], [{ name: "a" }, { name: "b" }]);
+  assert.deepEqual((await apply("one"))["namespaces"], [{ name: "b" }]);
+});
+
+test("what an apply names takes the place of a default, and is not merged with it", async () => {
+  const apply = async (kind: Kind, spec: Spec) => await applied("one", kind, "merged", spec);
+  await apply("GpuPool", {});
+  const named = {
+    sampling: { metricSets: ["Power"] },
+    agent: { updateStrategy: { type: "OnDelete" } },
   };
-  await apply("one", { namespaces: [{ name: "a" }] });
-  await apply("two", { namespaces: [{ name: "b" }] });
-  const { object } = await ask("GET", `${collection("AxonizeTenant")}/${name}`);
-  assert.deepEqual(object.spec["namespaces"], [{ name: "a" }, { name: "b" }]);
-  await apply("one", {});
-  const now = await ask("GET", `${collection("AxonizeTenant")}/${name}`);
-  assert.deepEqual(now.object.spec["namespaces"], [{ name: "b" }]);
+  const pool = GpuPoolSpec.parse(await apply("GpuPool", named));
+  assert.deepEqual(pool.sampling.metricSets, ["Power"]);
+  assert.deepEqual(pool.agent.updateStrategy, { type: "OnDelete" });
+  await apply("AxonizeTenant", {});
+  const key = { name: "ingest", scopes: ["Query"], distribution: "OperatorNamespace" };
+  const tenant = AxonizeTenantSpec.parse(await apply("AxonizeTenant", { apiKeys: [key] }));
+  assert.deepEqual(tenant.apiKeys[0]?.scopes, ["Query"]);
 });
 
 test("what an older CRD let in stays changeable elsewhere, and is refused when it is touched", async () => {

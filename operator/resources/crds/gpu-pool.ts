@@ -86,12 +86,14 @@ const UpdateStrategy = z
       .optional()
       .describe("Default: 10%."),
   })
-  .meta(
-    k.rules([
+  .meta({
+    // Else an apply of `type: OnDelete` would be merged with the default's maxUnavailable, and refused.
+    "x-kubernetes-map-type": "atomic",
+    ...k.rules([
       "self.type == 'RollingUpdate' || !has(self.maxUnavailable)",
       "agent.updateStrategy.maxUnavailable may be given for RollingUpdate only",
     ]),
-  );
+  });
 
 const EnvVariable = z.object({
   name: k

@@ -72,8 +72,9 @@ const Rotation = z
 const ApiKey = z
   .object({
     name: k.dnsLabel("apiKeys[].name", 20),
+    // Atomic: an apply that names others than the default must not be merged with it.
     scopes: k
-      .set(z.enum(scopes), scopes.length)
+      .list(z.enum(scopes), scopes.length)
       .min(1)
       .default(["Ingest"])
       .meta(
@@ -219,7 +220,10 @@ export const AxonizeTenantSpec = z
           "apiKeys[].secretName must differ between keys",
         ]),
       )
-      .prefault([{ name: "ingest", scopes: ["Ingest"] }]),
+      .prefault([{ name: "ingest", scopes: ["Ingest"] }])
+      .describe(
+        "Keys are declared here, their values are in Secrets. What is there by default, a later server-side apply adds to.",
+      ),
     quotas: Quotas.prefault({}),
     retention: Retention.prefault({}),
     privacy: z
