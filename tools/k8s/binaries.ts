@@ -109,8 +109,7 @@ async function ensureProgram(name: ProgramName, options: BuildOptions): Promise<
   const say = options.say ?? ((line: string) => process.stderr.write(`${line}\n`));
   const dir = join(cacheDir, `${name}-${stampOf(name)}`);
   if (existsSync(join(dir, name))) {
-    // Its age tells the clean-up which builds are still wanted.
-    utimesSync(dir, new Date(), new Date());
+    touch(dir);
     return dir;
   }
   await mkdir(cacheDir, { recursive: true });
@@ -124,6 +123,17 @@ async function ensureProgram(name: ProgramName, options: BuildOptions): Promise<
     release();
   }
   return dir;
+}
+
+/** A build's age tells the clean-up whether it is still wanted. */
+function touch(dir: string): void {
+  try {
+    utimesSync(dir, new Date(), new Date());
+  } catch (error) {
+    // A cache that somebody else owns serves as well; it is theirs to clean up.
+    if (!["EPERM", "EACCES", "EROFS"].includes((error as NodeJS.ErrnoException).code ?? ""))
+      throw error;
+  }
 }
 
 async function build(name: ProgramName, dir: string, say: (line: string) => void): Promise<void> {

@@ -141,6 +141,11 @@ async function down(deps: CommandDeps): Promise<number> {
       stopTimeoutMs,
       `the cluster's owner (process ${running.pid}) to end; see ${deps.stateDir}/owner.log`,
     );
+    if (existsSync(running.stateFile)) {
+      throw new StartError(
+        `The cluster's owner ended but its files are still there; see ${deps.stateDir}/owner.log.`,
+      );
+    }
     deps.say("The cluster is gone.");
   }
   for (const file of [ownerFileOf(deps), kubeconfigOf(deps)]) rmSync(file, { force: true });

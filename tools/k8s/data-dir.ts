@@ -5,6 +5,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startTicks } from "./parts.ts";
 
 /** Linux's magic number of overlayfs, on which containerd's overlays cannot lie. */
 const overlayfs = 0x79_4c_76_30;
@@ -19,7 +20,7 @@ export function newDataDir(kind: "control-plane" | "cluster"): string {
   mkdirSync(base, { recursive: true, mode: 0o700 });
   for (const entry of readdirSync(base)) {
     const owner = /^(?:control-plane|cluster)-(\d+)-/.exec(entry)?.[1];
-    if (owner !== undefined && !isAlive(Number(owner))) {
+    if (owner !== undefined && startTicks(Number(owner)) === undefined) {
       rmSync(join(base, entry), { recursive: true, force: true });
     }
   }
@@ -32,14 +33,5 @@ function memoryDir(): string {
     return "/dev/shm";
   } catch {
     return tmpdir(); // No writable shared memory: a disk will do, only slower.
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }

@@ -8,13 +8,13 @@
  * A veth pair joins it to the host's network, with a route for pods and one for Services, so that a test
  * runner or a browser on the host reaches node, pod, ClusterIP and NodePort addresses directly.
  */
-import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { StartError } from "@axonize/core/runtime/error";
 import { run } from "./api.ts";
 import { clusterIndexes } from "./limits.ts";
-import { childOf } from "./parts.ts";
+import { childOf, startTicks } from "./parts.ts";
 
 export interface Network {
   /** Which of the parallel clusters on this machine it is. */
@@ -69,7 +69,6 @@ export async function createNamespace(dir: string): Promise<Namespace> {
     ["--pdeathsig", "KILL", "--", ...unshare, "--", "sh", "-euc", init],
     { stdio: ["ignore", "pipe", "pipe"], detached: true, cwd: "/" },
   );
-  child.unref();
   const output = await new Promise<string>((resolve, reject) => {
     let text = "";
     const collect = (chunk: Buffer): void => {
@@ -90,6 +89,7 @@ export async function createNamespace(dir: string): Promise<Namespace> {
         `let them be made: ${output.trim()}. In a container, it takes a privileged one.`,
     );
   }
+  child.unref();
   // Their ends would be held open by whatever inherited them, and they have said all they will say.
   child.stdout.destroy();
   child.stderr.destroy();
@@ -174,6 +174,7 @@ function linkName(index: number): string {
  */
 export function createCgroups(name: string): void {
   const base = "/sys/fs/cgroup";
+  removeDeadCgroups(base);
   if (existsSync(join(base, "cgroup.controllers"))) {
     // Version 2: one tree. Controllers reach a child only where the parent passes them on.
     const wanted = ["cpu", "cpuset", "memory", "pids"].map((name) => `+${name}`).join(" ");
@@ -189,6 +190,19 @@ export function createCgroups(name: string): void {
     // A new cpuset is empty, and a process cannot enter an empty one.
     for (const file of ["cpuset.cpus", "cpuset.mems"]) {
       writeFileSync(join(dir, file), readFileSync(join(base, controller, file)));
+    }
+  }
+}
+
+/** Those of clusters whose owner and whose guard both died, as in a machine's out-of-memory. */
+function removeDeadCgroups(base: string): void {
+  for (const parent of [base, ...readdirSync(base).map((entry) => join(base, entry))]) {
+    if (!statSync(parent).isDirectory()) continue;
+    for (const entry of readdirSync(parent)) {
+      const owner = /^axonize-cluster-(\d+)-/.exec(entry)?.[1];
+      if (owner === undefined || startTicks(Number(owner)) !== undefined) continue;
+      // One that is just ending may still be busy; its own guard or the next start removes it.
+      spawnSync("find", [join(parent, entry), "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]);
     }
   }
 }
