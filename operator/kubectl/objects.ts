@@ -31,7 +31,6 @@ export const Tenant = z.looseObject({
             state: z.string(),
             conflictingTenant: text,
             keyID: text,
-            injectedPods: z.number().optional(),
           }),
         )
         .default([]),

@@ -70,7 +70,8 @@ function conditionText(type: string, condition: Condition): string {
     Object.entries(condition[status] ?? {}).map(([reason, doc]) => [status, `\`${reason}\``, doc]),
   );
   const sense = condition.negative ? " True is the exception." : "";
-  return `**${type}**: ${condition.doc}${sense}\n\n${table(["status", "reason", "means"], reasons)}\n`;
+  const listed = reasons.length === 0 ? "" : `\n\n${table(["status", "reason", "means"], reasons)}`;
+  return `**${type}**: ${condition.doc}${sense}${listed}\n`;
 }
 
 function rows(schema: Schema, path: string): string[][] {

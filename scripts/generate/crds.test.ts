@@ -2,10 +2,13 @@
  * The generated CRDs keep what the apiserver or its users would trip over later: sizes, bounds, sentences.
  */
 import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { gpuPoolConditions, tenantConditions } from "../../operator/resources/crds/conditions.ts";
 import { crdFiles, customResources, schemaOf, type Schema } from "./crds.ts";
 
+const root = join(import.meta.dirname, "../..");
 const maxBytes = 100 * 1024;
 
 test("each CRD fits client-side apply, whose annotation ends at 256 KiB", () => {
@@ -54,6 +57,29 @@ test("reasons and types of conditions are CamelCase, and each reason says what i
         )) {
           assert.match(reason, /^[A-Z][A-Za-z]+$/);
           assert.match(meaning, /\.$/, `${type}/${reason}`);
+        }
+      }
+    }
+  }
+});
+
+test("every reason that is documented is one that the operator gives", () => {
+  const sources = globSync("operator/**/*.ts", {
+    cwd: root,
+    exclude: ["**/*.test.ts", "operator/resources/crds/**", "operator/kubectl/**"],
+  }).map((path) => readFileSync(join(root, path), "utf8"));
+  const text = sources.join("\n");
+  for (const conditions of [tenantConditions, gpuPoolConditions]) {
+    for (const [type, condition] of Object.entries(conditions)) {
+      const { doc: _, ...statuses } = condition;
+      for (const reasons of Object.values(statuses)) {
+        // `negative` is the one entry that is no table of reasons.
+        for (const reason of reasons === true ? [] : Object.keys(reasons)) {
+          assert.match(
+            text,
+            new RegExp(`["'\`]${reason}["'\`]|\\b${reason}:`),
+            `${type}/${reason}`,
+          );
         }
       }
     }

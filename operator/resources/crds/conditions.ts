@@ -22,7 +22,6 @@ export const tenantConditions = {
       Suspended: "`adminState` is Suspended: nothing is taken in.",
       Deleting: "The resource is being deleted; the message says what is waited for.",
     },
-    Unknown: { Progressing: "This generation has not been looked at yet." },
   },
   DatabaseSynced: {
     doc: "The tenant's row says what the spec says.",
@@ -53,7 +52,6 @@ export const tenantConditions = {
       IssueFailed: "A key could not be written; tried again with backoff.",
       Forbidden: "The operator may not write Secrets in a namespace.",
     },
-    Unknown: { Issuing: "Being issued." },
   },
   CredentialsRotating: {
     doc: "An old key still counts beside the current one.",
@@ -82,7 +80,7 @@ export const tenantConditions = {
     Unknown: { UsageStale: "Usage could not be read." },
   },
   Stalled: {
-    doc: "Only a change of the spec helps (kstatus).",
+    doc: "Only a change of the spec helps (kstatus). Absent otherwise.",
     negative: true,
     True: {
       InvalidReference: "The spec names something that cannot be.",
@@ -90,13 +88,10 @@ export const tenantConditions = {
       OwnedByOtherTenant: "As in `DatabaseSynced`.",
       NamespaceConflict: "As in `NamespacesBound`.",
     },
-    False: { Progressing: "It goes on by itself." },
   },
   Reconciling: {
-    doc: "A generation is being worked on (kstatus).",
+    doc: "It goes on by itself (kstatus); its reason is that of `Ready`. Absent otherwise.",
     negative: true,
-    True: { Progressing: "It is." },
-    False: { Reconciled: "It is not." },
   },
 } as const satisfies Readonly<Record<string, ConditionDoc>>;
 
@@ -105,7 +100,6 @@ export const gpuPoolConditions = {
     doc: "Everything below that counts holds.",
     True: { Reconciled: "All of the spec is in effect." },
     False: { Deleting: "The resource is being deleted; the message says what is waited for." },
-    Unknown: { Progressing: "This generation has not been looked at yet." },
   },
   NodesSelected: {
     doc: "The pool has nodes.",
@@ -149,19 +143,16 @@ export const gpuPoolConditions = {
     False: { SamplingReduced: "One samples less often to stay within it." },
   },
   Stalled: {
-    doc: "Only a change of the spec helps (kstatus).",
+    doc: "Only a change of the spec helps (kstatus). Absent otherwise.",
     negative: true,
     True: {
       InvalidSelector: "`nodeSelector` cannot be read.",
       PodSecurityRejected: "As in `AgentAvailable`.",
     },
-    False: { Progressing: "It goes on by itself." },
   },
   Reconciling: {
-    doc: "A generation is being worked on (kstatus).",
+    doc: "It goes on by itself (kstatus); its reason is that of `Ready`. Absent otherwise.",
     negative: true,
-    True: { Progressing: "It is." },
-    False: { Reconciled: "It is not." },
   },
 } as const satisfies Readonly<Record<string, ConditionDoc>>;
 

@@ -261,7 +261,6 @@ export const AxonizeTenantStatus = z.object({
         conflictingTenant: z.string().max(253).optional(),
         keyID: z.string().max(32).optional(),
         secretResourceVersion: z.string().max(64).optional(),
-        injectedPods: k.count.optional().describe("Bucketed: 0, 1, 10, 100, …"),
         boundTime: k.time.optional(),
       }),
       "name",
@@ -300,7 +299,6 @@ export const AxonizeTenantStatus = z.object({
     .object({
       effectiveTraceDays: k.int32(1, 3650).optional(),
       effectivePayloadDays: k.int32(1, 3650).optional(),
-      pendingSince: k.time.optional(),
     })
     .optional(),
   lastHandledRotateAt: z.string().max(256).optional(),
