@@ -72,7 +72,7 @@ test("every reason that is documented is one that the operator gives", () => {
   for (const conditions of [tenantConditions, gpuPoolConditions]) {
     for (const [type, condition] of Object.entries(conditions)) {
       const { doc: _, ...statuses } = condition;
-      for (const reasons of Object.values(statuses)) {
+      for (const reasons of Object.values<object | true>(statuses)) {
         // `negative` is the one entry that is no table of reasons.
         for (const reason of reasons === true ? [] : Object.keys(reasons)) {
           assert.match(
