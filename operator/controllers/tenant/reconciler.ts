@@ -102,7 +102,10 @@ async function reconcileTenant(
   parts: { key: string; context: ReconcileContext; usageWritten: Map<string, number> },
 ): Promise<ReconcileResult> {
   const object = world.caches.tenants.get(parts.key);
-  if (object === undefined) return undefined;
+  if (object === undefined) {
+    countTenants(world);
+    return undefined;
+  }
   const clusterUid = clusterUidOf(world);
   if (clusterUid === undefined) return { requeueAfterMs: clusterRetryMs };
   const { name, uid = "" } = object.metadata;
@@ -254,6 +257,7 @@ async function writeStatus(
   const applyStatus = createApplyStatus({ client: world.client }, { controller: "tenant" });
   if (await applyStatus(run.object, axonizeTenants, status)) {
     tellTransitions(world.recorder, run.object, status);
+    countTenants(world, { uid: run.owner.uid, status });
   }
   return status;
 }
@@ -282,6 +286,21 @@ async function tellUnreadable(
   const applyStatus = createApplyStatus({ client: world.client }, { controller: "tenant" });
   await applyStatus(object, axonizeTenants, status);
   return undefined;
+}
+
+/** By what `Ready` says; of this one by what it says from now on. */
+function countTenants(
+  { caches, metrics }: World,
+  own?: { uid: string; status: AxonizeTenantStatus },
+): void {
+  const counts = new Map<string, number>();
+  for (const { metadata, status: cached } of caches.tenants.list()) {
+    const { conditions } = (metadata.uid === own?.uid ? own?.status : cached) ?? {};
+    const reason = conditions?.find(({ type }) => type === "Ready")?.reason ?? "Unknown";
+    counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  }
+  metrics.tenants.reset();
+  for (const [reason, count] of counts) metrics.tenants.set({ reason }, count);
 }
 
 function countRetiring(
