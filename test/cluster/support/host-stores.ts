@@ -16,6 +16,8 @@ export interface HostStores extends AsyncDisposable {
   readonly postgresUrl: string;
   /** Ends PostgreSQL with SIGKILL, as a machine that loses power would; its keeper starts it again. */
   killPostgres(): void;
+  /** The same for the engine's process of ClickHouse. */
+  killClickHouse(): void;
 }
 
 const root = join(import.meta.dirname, "../../..");
@@ -61,8 +63,20 @@ export async function startHostStores(hostIp: string): Promise<HostStores> {
       const pidFile = join(home, "data/postgres/data/postmaster.pid");
       process.kill(Number(readFileSync(pidFile, "utf8").split("\n")[0]), "SIGKILL");
     },
+    killClickHouse: () => {
+      const engine = childrenOf(child.pid).find((pid) =>
+        readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("clickhouse/child.ts"),
+      );
+      if (engine === undefined) throw new Error("the engine has no process");
+      process.kill(engine, "SIGKILL");
+    },
     [Symbol.asyncDispose]: stop,
   };
+}
+
+function childrenOf(pid: number | undefined): number[] {
+  const text = readFileSync(`/proc/${pid ?? 0}/task/${pid ?? 0}/children`, "utf8");
+  return text.trim().split(" ").map(Number);
 }
 
 /** Three at once, so that they differ. */

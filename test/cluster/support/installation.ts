@@ -17,7 +17,9 @@ import { installFakeDriver, plugInGpus } from "./fake-gpus.ts";
 import { chart, createHelm, namespace, root, type Helm, type Manifest } from "./helm.ts";
 import { startHostStores, type HostStores } from "./host-stores.ts";
 import { buildOtelApp, otelAppImage } from "./images.ts";
-import { getJson } from "./objects.ts";
+import { appPod, flows } from "./load.ts";
+import { getJson, readyPods, type Pod } from "./objects.ts";
+import { settled } from "./wishes.ts";
 
 export const agentNamespace = "axonize-agents";
 
@@ -159,6 +161,17 @@ export function example(name: string): Manifest[] {
     // Safe: a Deployment is an object of the API.
     return changed as unknown as Manifest;
   });
+}
+
+/** A pool, a tenant and its application, as the examples have them, up and running. */
+export async function startWorkload(cluster: Cluster): Promise<Pod> {
+  await cluster.apply([...example("gpu-pool.yaml"), ...example("tenant.yaml")]);
+  await settled(cluster, "axonizetenant", "team-vision");
+  await readyPods(cluster, agentNamespace, "axonize.io/gpu-pool=gpus", 1);
+  await cluster.apply(example("application.yaml"));
+  const pod = await appPod(cluster, "vision");
+  await flows(pod);
+  return pod;
 }
 
 interface Deployment {
