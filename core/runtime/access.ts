@@ -37,7 +37,8 @@ export interface TenantAccess {
   retentionDays: number;
   /** The smallest retention class (days) that is at least `retentionDays`. */
   retentionClass: number;
-  /** Of attributes, events and content. */
+  /** Of attributes, events and content: for so long they are shown, and in this class they are stored. */
+  payloadDays: number;
   payloadRetentionClass: number;
 }
 
@@ -300,6 +301,7 @@ function bindingOf(row: KeyRow, namespace: string): KeyBinding {
 }
 
 function tenantFromRecord(row: TenantRecord): TenantAccess {
+  const payloadDays = row.payload_days ?? row.retention_days;
   return {
     id: row.id,
     num: row.num,
@@ -314,7 +316,8 @@ function tenantFromRecord(row: TenantRecord): TenantAccess {
     lifecycle: row.lifecycle,
     retentionDays: row.retention_days,
     retentionClass: retentionClassFor(row.retention_days),
-    payloadRetentionClass: retentionClassFor(row.payload_days ?? row.retention_days),
+    payloadDays,
+    payloadRetentionClass: retentionClassFor(payloadDays),
   };
 }
 

@@ -25,6 +25,7 @@ const tenant: TenantAccess = {
   lifecycle: "active",
   retentionDays: 30,
   retentionClass: 30,
+  payloadDays: 30,
   payloadRetentionClass: 30,
 };
 

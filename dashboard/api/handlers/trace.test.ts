@@ -54,6 +54,35 @@ test("a trace answers its spans as rows in order of start, orphans marked", asyn
   );
 });
 
+test("a span's payload is hidden once it is older than the tenant keeps payloads", async () => {
+  const { sql } = dashboard.stores;
+  const old = buildCall({ startMs: Date.now() - 3 * 86_400_000, tenantNum: a.num });
+  await insertSpans(clickhouse, [old]);
+  await clickhouse.command({
+    query: `INSERT INTO span_payloads (tenant_id, retention, minute, received, trace_id, span_id, attrs_str)
+      SELECT {tenant:UInt32}, 30, toStartOfMinute(fromUnixTimestamp64Milli({start:Int64}, 'UTC')),
+        now64(3), unhex({trace:String}), unhex({span:String}), map('text', 'x')`,
+    query_params: {
+      tenant: a.num,
+      start: Math.floor(old.startMs),
+      trace: old.traceId,
+      span: old.spanId,
+    },
+  });
+  const read = async () => await get<SpanDetail>(`${old.traceId}/spans/${old.spanId}`);
+  const before = await read();
+  assert.deepEqual(before.body.attributes, { text: "x" });
+  await sql`UPDATE tenants SET payload_days = 2 WHERE id = ${a.id}`;
+  await dashboard.access.refresh();
+  const after = await read();
+  await sql`UPDATE tenants SET payload_days = NULL WHERE id = ${a.id}`;
+  await dashboard.access.refresh();
+  assert.equal(after.status, 200, "the span is there");
+  assert.equal(after.body.name, before.body.name);
+  assert.deepEqual(after.body.attributes, {});
+  assert.equal(after.body.payloadExpired, true);
+});
+
 test("the same spans as columns point at rows and strings", async () => {
   const { body } = await get<Trace>(`${root.traceId}?format=columns`);
   const { columns } = body;

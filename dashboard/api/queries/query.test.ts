@@ -21,6 +21,7 @@ const tenant = {
   tracesPerMillion: 1_000_000,
   adminState: "Active",
   lifecycle: "active",
+  payloadDays: 30,
   payloadRetentionClass: 30,
 } as const;
 const scope: TenantScope = { tenant, fromMs: 0, toMs: 1, signal };

@@ -75,7 +75,7 @@ const tenantTables: Record<string, string> = {
   ),
   spansRaw: tenantTable("spans", "start"),
   spanPayloads: `(SELECT * FROM span_payloads FINAL WHERE tenant_id = {tenantNum:UInt32}
-    AND minute >= toStartOfMinute(fromUnixTimestamp64Milli({fromMs:Int64}, 'UTC'))
+    AND minute >= toStartOfMinute(fromUnixTimestamp64Milli({payloadFromMs:Int64}, 'UTC'))
     AND minute < fromUnixTimestamp64Milli({toMs:Int64}, 'UTC'))`,
   // Keyed by trace, with days: a trace that began the day before belongs to its window, too.
   traceIndex: `(SELECT * FROM trace_index WHERE tenant_id = {tenantNum:UInt32}
@@ -255,7 +255,15 @@ function scopeParams(scope: Scope, nowMs: number): Params {
     toMs,
     fromSeconds: Math.min(latestSeconds, Math.floor(fromMs / 1000)),
     toSeconds: seconds(toMs),
-    ...("tenant" in scope ? { tenantNum: scope.tenant.num } : {}),
+    ...("tenant" in scope
+      ? {
+          tenantNum: scope.tenant.num,
+          // Content may have to be gone before its span is.
+          payloadFromMs: Math.floor(
+            Math.max(fromMs, nowMs - scope.tenant.payloadDays * 86_400_000),
+          ),
+        }
+      : {}),
   };
 }
 

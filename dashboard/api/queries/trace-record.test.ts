@@ -81,6 +81,7 @@ test("code and engine make the same record of a trace", async () => {
     tracesPerMillion: 1_000_000,
     adminState: "Active",
     lifecycle: "active",
+    payloadDays: 30,
     payloadRetentionClass: 30,
   } as const;
   const { signal } = new AbortController();
