@@ -1,4 +1,5 @@
 /** `kubectl axonize …`: reads the command line, asks the cluster, prints. Built into one file. */
+import { systemClock } from "@axonize/core/runtime/clock";
 import { readCommand, usage, type Asked } from "./command-line.ts";
 import { examine, findingsText } from "./doctor.ts";
 import { createKubectl, PluginError } from "./kubectl.ts";
@@ -8,7 +9,7 @@ import { createTenant, keysText, rotateKeys, usageText } from "./tenant.ts";
 
 async function answer({ command, namespace, globals }: Asked): Promise<string> {
   const kubectl = createKubectl({ binary: process.env["KUBECTL"] ?? "kubectl", globals });
-  const nowMs = Date.now();
+  const nowMs = systemClock.now();
   switch (command.kind) {
     case "help":
       return usage.trimEnd();
