@@ -17,6 +17,7 @@ const words: Readonly<Record<RejectReason | PointReason, string>> = {
   metric_not_kept: "only hw.* metrics of GPUs and gen_ai.* metrics are kept",
   no_tenant: "the admin key has no tenant for this metric; name one in x-axonize-tenant",
   summary_not_kept: "summaries are not kept; send histograms",
+  too_many_spans: "the request has too many spans; send smaller batches",
   too_many_points: "the request has too many points; send smaller batches",
   unknown_unit: "the unit is not one that the metric may have",
   value_out_of_range: "the value is not a number, or not plausible",

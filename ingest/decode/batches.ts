@@ -3,6 +3,7 @@
  * insert. A request marks each builder the first time it touches it; a malformed request returns
  * all of them to their marks.
  */
+import type { BlockMemory } from "./block-memory.ts";
 import type { NativeBlock, TraceTable } from "./decoder.ts";
 import type { FacetJournal, Facets } from "./facets.ts";
 import * as limits from "./limits.ts";
@@ -57,11 +58,13 @@ export class Batches {
   /** Where the span before went, and the next one nearly always goes. */
   private lastSpans: SpanDay | undefined;
   private lastPayloads: PayloadDay | undefined;
+  private readonly memory: BlockMemory;
   private readonly resources: ResourceTable;
   private emitted: Resource[] = [];
   private emittedBefore = 0;
 
-  constructor(deps: { strings: Strings; facets: Facets; seed: number }) {
+  constructor(deps: { strings: Strings; facets: Facets; memory: BlockMemory; seed: number }) {
+    this.memory = deps.memory;
     this.strings = deps.strings;
     this.facets = deps.facets;
     this.seed = deps.seed;
@@ -206,7 +209,18 @@ export class Batches {
     const add = (table: TraceTable, from: Table, committed: () => void): void => {
       if (from.rows === 0) return;
       const { minReceivedMs } = this;
-      blocks.push({ table, rows: from.rows, bytes: from.block(), minReceivedMs, committed });
+      const bytes = from.block(this.memory);
+      const { rows } = from;
+      blocks.push({
+        table,
+        rows,
+        bytes,
+        minReceivedMs,
+        committed: () => {
+          committed();
+          this.memory.give(bytes);
+        },
+      });
     };
     add("resources", this.resources, () => {
       for (const resource of emitted) resource.stored = true;

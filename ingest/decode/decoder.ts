@@ -14,6 +14,7 @@ export const rejectReasons = [
   "time_out_of_range",
   "too_many_days",
   "over_limit",
+  "too_many_spans",
 ] as const;
 export type RejectReason = (typeof rejectReasons)[number];
 
@@ -74,7 +75,8 @@ export interface NativeBlock {
   minReceivedMs: number;
   /**
    * To be called once ClickHouse has the block: only then are its resources and facets remembered
-   * and left out of later blocks. A block that fails is simply dropped; nothing is lost by it.
+   * and left out of later blocks, and its memory is used again: nobody may read `bytes` any more. A
+   * block that fails is simply dropped; nothing is lost by it.
    */
   committed(): void;
 }

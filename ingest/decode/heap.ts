@@ -16,6 +16,9 @@ const mostPages = 32_768;
 /** A decoder in use asks for more at once, and growing costs a system call. */
 const leastGrowth = 16;
 
+/** Up to here a call into the kernel costs more than it saves. */
+const smallFill = 64;
+
 /** Beside a body: up to 7 bytes before it, and what is read as a whole word at its end. */
 const bodySlack = 64;
 
@@ -24,8 +27,8 @@ export class Heap {
   words: Uint32Array;
   doubles: Float64Array;
   view: DataView;
-  readonly kernel: Kernel;
   private readonly memory: WebAssembly.Memory;
+  private instance: Kernel | undefined;
   private top = fixedBytes;
   /** Free blocks by their size. */
   private readonly free = new Map<number, number[]>();
@@ -40,12 +43,17 @@ export class Heap {
     this.words = new Uint32Array(this.memory.buffer);
     this.doubles = new Float64Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);
-    this.kernel = instantiateKernel({
+  }
+
+  /** Made when it is needed first: generating it anew needs none. */
+  get kernel(): Kernel {
+    this.instance ??= instantiateKernel({
       memory: this.memory,
       grow: (header, count) => this.growing.get(header)?.(count),
       intern: (at, length) => this.intern(at, length),
       note: (word) => this.note(word),
     });
+    return this.instance;
   }
 
   /** Bytes that were ever needed at once. */
@@ -133,9 +141,13 @@ export class Heap {
     return wide;
   }
 
+  /** Memory that was never used is zeros already. */
   private clean(bytes: number): number {
+    const before = this.top;
     const at = this.alloc(bytes);
-    this.bytes.fill(0, at, at + bytes);
+    if (at >= before) return at;
+    if (bytes <= smallFill) this.bytes.fill(0, at, at + bytes);
+    else this.kernel.clear(at, bytes);
     return at;
   }
 

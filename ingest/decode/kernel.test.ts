@@ -10,8 +10,8 @@ import type { Attributor } from "./devices.ts";
 import { kernelBase64 } from "./kernel.generated.ts";
 import { Lane, type LaneCounts } from "./lane.ts";
 import { Strings } from "./strings.ts";
-import { context } from "./testing/decode.ts";
-import { encode } from "./testing/otlp.ts";
+import { context, requestOf, span } from "./testing/decode.ts";
+import { encode, keyValues } from "./testing/otlp.ts";
 import { generator, mutate, randomRequest } from "./testing/random-request.ts";
 import { usualRequests } from "./testing/usual-request.ts";
 import { createTraceDecoder } from "./trace-decoder.ts";
@@ -113,6 +113,21 @@ test("a string that is no UTF-8 finds its repaired twin, however many strings th
     const id = strings.intern(bytes, new DataView(bytes.buffer, bytes.byteOffset), 0, bytes.length);
     assert.equal(strings.text(strings.clean[id] ?? id), `${i}\ufffd`);
   }
+});
+
+test("a decoder begins anew after a huge body, and goes on as if nothing had been", () => {
+  const decoder = createTraceDecoder({ seed: 1 });
+  const body = encode(requestOf([span({ attributes: keyValues({ a: 1 }) }), span()]));
+  const rows = (): readonly unknown[] => {
+    assert.ok(decoder.decodeProtobuf(body, context).ok);
+    return decoder.take().map(({ table, rows, bytes }) => [table, rows, Buffer.from(bytes)]);
+  };
+  const before = rows();
+  // Field 9 of the request, which nobody knows: 100 MB.
+  const unknown = Buffer.concat([Uint8Array.of(0x4a, 0x80, 0xc2, 0xd7, 0x2f), Buffer.alloc(1e8)]);
+  assert.ok(decoder.decodeProtobuf(unknown, context).ok);
+  assert.deepEqual(decoder.take(), []);
+  assert.deepEqual(rows(), before);
 });
 
 test("the kernel is compiled in less time than a person notices", () => {

@@ -20,6 +20,8 @@ import type { PayloadTable, SpanTable } from "./tables.ts";
 import type { Wire } from "./wire.ts";
 
 const dayMs = 86_400_000;
+/** Field 2 of ScopeSpans. */
+const spanTag = 0x12;
 
 /** What became of a run of spans; the object is used again. */
 export interface LaneCounts {
@@ -66,10 +68,16 @@ export class Lane {
   }
 
   /**
-   * Writes spans from the wire's position up to `end`, the end of their ScopeSpans, and leaves the
+   * Writes at most `most` spans from the wire's position up to `end`, the end of their ScopeSpans, and leaves the
    * position behind them.
    */
-  run(end: number, resource: Resource, scope: Scope, context: RequestContext): LaneCounts {
+  run(
+    end: number,
+    most: number,
+    resource: Resource,
+    scope: Scope,
+    context: RequestContext,
+  ): LaneCounts {
     const { wire, state, strings, batches, counts } = this;
     counts.accepted = 0;
     counts.unwanted = 0;
@@ -85,13 +93,30 @@ export class Lane {
     state.set("missed", 0);
     state.set("unwanted", 0);
     state.set("overLimit", 0);
-    counts.accepted = strings.heap.kernel.spans(body + wire.pos, body + end);
+    counts.accepted = strings.heap.kernel.spans(body + wire.pos, body + end, most);
     counts.unwanted = state.get("unwanted");
     counts.overLimit = state.get("overLimit");
     wire.pos = state.get("next") - body;
     this.hours.touch(day, state.get("hours"));
     this.devices.miss(state.get("missed"), context);
     return counts;
+  }
+
+  /** Steps over all spans from the wire's position up to `end`; answers how many. */
+  skip(end: number): number {
+    const { wire, state, strings } = this;
+    const body = state.get("body");
+    let count = 0;
+    while (wire.pos < end) {
+      count += strings.heap.kernel.skipSpans(body + wire.pos, body + end);
+      wire.pos = state.get("next") - body;
+      if (wire.pos >= end) break;
+      // Another field, or a length that takes the general way.
+      const tag = wire.tag(end);
+      wire.skip(tag, end);
+      if (tag === spanTag) count += 1;
+    }
+    return count;
   }
 
   private prepare(

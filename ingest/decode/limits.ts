@@ -38,6 +38,15 @@ export const futureMs = 24 * 3600 * 1000;
 /** UTC days in one request: each is a partition and an insert per table. */
 export const daysPerRequest = 64;
 
+/**
+ * Spans of one request, the rest of which is rejected with a reason: a usual one costs 1 µs, one that
+ * is unusual 3 to 6 µs, so a request holds the event loop for 1.5 s at the very worst. SDKs send 512 at
+ * once, a Collector 8,192, and a body of 64 MiB has room for as many of 256 bytes.
+ */
+export const spansPerRequest = 262_144;
+/** Resources and scopes of one request, however empty: 0.1 µs each, so 0.4 s; beyond it is no request. */
+export const groupsPerRequest = 4_194_304;
+
 /** Strings interned between two takes before the table starts afresh: 32 k × ~40 B = 1.3 MB. */
 export const internedStrings = 32_768;
 /** Places in orders of keys: 16 k × (16 B + ~60 B of maps) = 1.2 MB; 500 kinds of spans of 30 attributes. */
@@ -50,6 +59,16 @@ export const kernelEventBytes = 64 * KiB;
 export const missedSpans = 256;
 /** Facet scopes (tenant, quarter of an hour, class) remembered: 256 × 4 B × interned strings = 34 MB at most. */
 export const facetScopes = 256;
+/** Bytes of block memory kept for the next blocks: two groups of ~40,000 spans, 640 B each, are 50 MB. */
+export const idleBlockBytes = 48 * MiB;
+/** A smaller block comes from the allocator's own lists, without page faults. */
+export const leastIdleBlock = 64 * KiB;
+/**
+ * A decoder's memory begins anew after a take that used less than a 16th of it, beyond this: 64 MiB are
+ * what groups of 40,000 spans take, and a body of 64 MiB should not be remembered for ever.
+ */
+export const idleHeapBytes = 64 * MiB;
+export const heapSlack = 16;
 /** Builders kept for reuse after a take; each is about 200 KB once grown. */
 export const idleBuilders = 4;
 

@@ -6,6 +6,7 @@
  * position of a LowCardinality dictionary is 8, 16 or 32 bits wide by the dictionary's size, so there
  * is no value at which it overflows.
  */
+import type { BlockMemory } from "./block-memory.ts";
 import type { Texts, Words } from "./columns.ts";
 import type { Heap } from "./heap.ts";
 import type { Strings } from "./strings.ts";
@@ -28,6 +29,7 @@ export function nativeBlock(
   columns: readonly (readonly [name: string, column: NativeColumn])[],
   rows: number,
   out: BlockWriter,
+  memory: BlockMemory,
 ): Uint8Array {
   out.varint(columns.length);
   out.varint(rows);
@@ -36,7 +38,7 @@ export function nativeBlock(
     out.text(column.type);
     if (rows > 0) column.write(out);
   }
-  return out.finish();
+  return out.finish(memory);
 }
 
 const encoder = new TextEncoder();
@@ -118,8 +120,8 @@ export class BlockWriter {
   /** Ends of lists: a row has how many elements it holds; `elements` in all. */
   ends(from: Rows, at: number, elements: number): void {
     const to = this.room(from.rows * 8);
-    const { kernel, bytes } = this.heap;
-    if (elements === 0) bytes.fill(0, to, to + from.rows * 8);
+    const { kernel } = this.heap;
+    if (elements === 0) kernel.clear(to, from.rows * 8);
     else kernel.ends(to, place(from, at), from.stride * 4, from.rows);
   }
 
@@ -142,10 +144,12 @@ export class BlockWriter {
     this.dictionary(place(from, at), from.stride * 4, from.rows);
   }
 
-  finish(): Uint8Array {
+  /** The block in memory of its own. */
+  finish(memory: BlockMemory): Uint8Array {
     const { heap, base, length, capacity } = this;
-    const block = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
-    block.set(heap.bytes.subarray(base, base + length));
+    const block = memory.take(length);
+    // Three times as fast as `set` where the source is shared memory.
+    Buffer.from(heap.bytes.buffer, base, length).copy(block);
     heap.release(base, capacity);
     return block;
   }

@@ -103,11 +103,22 @@ export class SpanWriter {
   }
 
   /**
-   * Writes the spans of a ScopeSpans from the wire's position up to `end` as long as they are like
-   * those before. The position is left at the first that is to be written alone.
+   * Writes the spans of a ScopeSpans from the wire's position up to `end`, at most `most`, as long
+   * as they are like those before. The position is left at the first that is to be written alone.
    */
-  writeUsual(end: number, resource: Resource, scope: Scope, context: RequestContext): LaneCounts {
-    return this.lane.run(end, resource, scope, context);
+  writeUsual(
+    end: number,
+    most: number,
+    resource: Resource,
+    scope: Scope,
+    context: RequestContext,
+  ): LaneCounts {
+    return this.lane.run(end, most, resource, scope, context);
+  }
+
+  /** Steps over all spans up to `end`; answers how many. */
+  skip(end: number): number {
+    return this.lane.skip(end);
   }
 
   /** Writes one span; answers why not, where it cannot be kept. */

@@ -6,6 +6,7 @@
  * What has no fixed width lies in memory of its own, and the row holds where it begins (text) or how
  * many elements it has (lists, maps).
  */
+import type { BlockMemory } from "./block-memory.ts";
 import { keptBytes, Texts, Words } from "./columns.ts";
 import type { Heap } from "./heap.ts";
 import { BlockWriter, nativeBlock, type NativeColumn } from "./native-block.ts";
@@ -72,7 +73,9 @@ export class Table {
     const { rows } = this;
     this.reserve(1);
     this.rows = rows + 1;
-    return rows * this.stride;
+    const at = rows * this.stride;
+    this.words.fill(0, at, at + this.stride);
+    return at;
   }
   /** Makes room for `count` more rows. */
   reserve(count: number): void {
@@ -92,7 +95,6 @@ export class Table {
     for (const each of this.held) each.mark();
   }
   rollback(): void {
-    this.words.fill(0, this.markedRows * this.stride, this.rows * this.stride);
     this.rows = this.markedRows;
     for (const each of this.held) each.rollback();
   }
@@ -100,7 +102,7 @@ export class Table {
     if (this.words.byteLength > keptBytes) {
       this.heap.release(this.words.byteOffset, this.words.byteLength);
       this.settle(this.heap.uint32(0));
-    } else this.words.fill(0, 0, this.rows * this.stride);
+    }
     this.rows = 0;
     for (const each of this.held) each.clear();
     this.texts.pushValid(nothing);
@@ -110,10 +112,11 @@ export class Table {
     for (const each of this.held) sum += each.heldBytes();
     return sum;
   }
-  block(): Uint8Array {
+  block(memory: BlockMemory): Uint8Array {
     let size = this.rows * this.rowBytes + this.declared.length * 512;
     for (const each of this.held) size += each.heldBytes();
-    return nativeBlock(this.columns, this.rows, new BlockWriter(this.heap, this.strings, size));
+    const out = new BlockWriter(this.heap, this.strings, size);
+    return nativeBlock(this.columns, this.rows, out, memory);
   }
 
   /** The word where a number of so many bytes begins. */

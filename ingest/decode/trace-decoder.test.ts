@@ -212,6 +212,46 @@ test("more days than a request may touch are refused with a reason", () => {
   assert.equal(result.reasons.get("too_many_days"), 70 - limits.daysPerRequest);
 });
 
+test("spans beyond the limit of a request are rejected with a reason, and cost next to nothing", () => {
+  const spans = (count: number): Buffer => message(0x12, Buffer.alloc(count * 2, "\u0012\u0000"));
+  const millions = 8 * 2 ** 20;
+  const body = message(0x0a, spans(millions));
+  const began = process.cpuUsage();
+  const { result } = decodeBytes(body);
+  const { user, system } = process.cpuUsage(began);
+  assert.ok(result.ok);
+  assert.equal(result.rejected, millions);
+  assert.deepEqual(Object.fromEntries(result.reasons), {
+    invalid_trace_id: limits.spansPerRequest,
+    too_many_spans: millions - limits.spansPerRequest,
+  });
+  assert.ok(user + system < 2e6, `${user + system} µs of processor time`);
+});
+
+test("of usual spans the limit keeps exactly as many as it says", () => {
+  const spans = Array.from({ length: 512 }, (_, i) =>
+    span({ spanId: (i + 1).toString(16).padStart(16, "0") }),
+  );
+  const group = encode(requestOf(spans));
+  const copies = limits.spansPerRequest / 512 + 1;
+  const body = Buffer.concat(Array.from({ length: copies }, () => group));
+  const decoder = createTraceDecoder({ seed: 1 });
+  const result = decoder.decodeProtobuf(body, context);
+  assert.ok(result.ok);
+  assert.equal(result.accepted, limits.spansPerRequest);
+  assert.equal(decoder.openRows(), limits.spansPerRequest);
+  assert.deepEqual(Object.fromEntries(result.reasons), { too_many_spans: 512 });
+});
+
+test("groups without a span are no request when there are too many", () => {
+  for (const group of ["\n\u0000", "\n\u0002\u0012\u0000"]) {
+    const body = Buffer.alloc((limits.groupsPerRequest + 1) * group.length, group, "latin1");
+    const { result } = decodeBytes(body);
+    assert.ok(!result.ok);
+    assert.match(result.reason, /more than 4194304 resources and scopes/);
+  }
+});
+
 test("odd ends are kept with a mark and duration 0", () => {
   const marked = (end: bigint): [unknown, unknown] => {
     const { spans } = decode(requestOf([span({ endTimeUnixNano: String(end) })]));
@@ -332,4 +372,13 @@ test("interned strings start afresh between batches, and nothing is mixed up by 
 
 function plain(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? String(value) : value;
+}
+
+/** A field of bytes. */
+function message(tag: number, inner: Buffer): Buffer {
+  const head = [tag];
+  for (let rest = inner.length; ; rest = Math.floor(rest / 128)) {
+    head.push(rest < 128 ? rest : (rest % 128) + 128);
+    if (rest < 128) return Buffer.concat([Buffer.from(head), inner]);
+  }
 }

@@ -8,6 +8,7 @@
 import { engineOfScope } from "../normalize/engines.ts";
 import { JsonText } from "./any-value.ts";
 import { Batches } from "./batches.ts";
+import { createBlockMemory, type BlockMemory } from "./block-memory.ts";
 import type { DecodeResult, RejectReason, RequestContext, TraceDecoder } from "./decoder.ts";
 import { createFacets } from "./facets.ts";
 import { protobufFromJson } from "./json.ts";
@@ -17,6 +18,9 @@ import { SpanWriter, type Scope } from "./span-writer.ts";
 import { createState } from "./state.ts";
 import { Strings } from "./strings.ts";
 import { Malformed, Wire } from "./wire.ts";
+
+/** Spans before the kernel is tried again, at most. */
+const mostPause = 63;
 
 /** Field 1 of ExportTraceServiceRequest and ResourceSpans' resource; field 2 holds what is inside. */
 const first = 0x0a;
@@ -31,49 +35,27 @@ export interface TraceDecoderOptions {
 
 export function createTraceDecoder(options: TraceDecoderOptions = {}): TraceDecoder {
   const seed = options.seed ?? Math.floor(Math.random() * 2 ** 32);
-  const wire = new Wire();
-  const strings = new Strings(seed | 0);
-  const { heap } = strings;
-  const state = createState(heap, options.kernel ?? true);
-  const json = new JsonText(wire, strings);
-  const resources = createResources({ wire, strings, json });
-  const facets = createFacets(strings);
-  const batches = new Batches({ strings, facets, seed: seed | 0 });
-  const writer = new SpanWriter({ wire, strings, json, batches, facets, state });
-  const request = new Request({ wire, strings, resources, writer });
-
-  const decodeProtobuf = (body: Uint8Array, context: RequestContext): DecodeResult => {
-    // The kernel reads a copy in its own memory; what is read here is read from the body itself.
-    const copy = heap.copyOf(body);
-    state.set("body", copy);
-    wire.open(body);
-    batches.begin();
-    writer.hours.begin();
-    try {
-      request.read(body.length, context);
-    } catch (error) {
-      batches.rollback();
-      if (!(error instanceof Malformed)) throw error;
-      return { ok: false, reason: `The body is no ExportTraceServiceRequest: ${error.message}.` };
-    } finally {
-      wire.close();
-      heap.releaseCopy(copy, body);
-    }
-    batches.accept(context.receivedMs);
-    const { accepted, rejected, reasons, unwanted } = request;
-    return { ok: true, accepted, rejected, reasons, unwanted, hoursTouched: writer.hours.touched };
-  };
+  const memory = createBlockMemory();
+  const make = (): Parts => createParts(seed | 0, options.kernel ?? true, memory);
+  let parts = make();
+  const decodeProtobuf = (body: Uint8Array, context: RequestContext): DecodeResult =>
+    decode(parts, body, context);
   return {
     decodeProtobuf,
     decodeJson: (body, context) => {
       const converted = protobufFromJson(body);
       return converted.ok ? decodeProtobuf(converted.bytes, context) : converted;
     },
-    openBytes: () => batches.bytes,
-    openRows: () => batches.rows,
+    openBytes: () => parts.batches.bytes,
+    openRows: () => parts.batches.rows,
     take: () => {
+      const { strings, resources, facets, writer, batches, heap } = parts;
+      const used = batches.bytes;
       const blocks = batches.take();
-      if (strings.count > limits.internedStrings) {
+      if (heap.size > limits.idleHeapBytes && used * limits.heapSlack < heap.size) {
+        // Such memory cannot be given back in part: what is learned is learned anew.
+        parts = make();
+      } else if (strings.count > limits.internedStrings) {
         strings.clear();
         resources.clear();
         facets.clear();
@@ -82,6 +64,50 @@ export function createTraceDecoder(options: TraceDecoderOptions = {}): TraceDeco
       return blocks;
     },
   };
+}
+
+type Parts = ReturnType<typeof createParts>;
+
+/** All that decoding consists of, around one memory. */
+function createParts(seed: number, kernel: boolean, memory: BlockMemory) {
+  const wire = new Wire();
+  const strings = new Strings(seed);
+  const { heap } = strings;
+  const state = createState(heap, kernel);
+  const json = new JsonText(wire, strings);
+  const resources = createResources({ wire, strings, json });
+  const facets = createFacets(strings);
+  const batches = new Batches({ strings, facets, memory, seed });
+  const writer = new SpanWriter({ wire, strings, json, batches, facets, state });
+  const request = new Request({ wire, strings, resources, writer });
+  return { wire, strings, heap, state, resources, facets, batches, writer, request };
+}
+
+function decode(parts: Parts, body: Uint8Array, context: RequestContext): DecodeResult {
+  const { wire, heap, state, batches, writer, request } = parts;
+  // The kernel reads a copy in its own memory; what is read here is read from the body itself.
+  const copy = heap.copyOf(body);
+  state.set("body", copy);
+  wire.open(body);
+  batches.begin();
+  writer.hours.begin();
+  try {
+    request.read(body.length, context);
+  } catch (error) {
+    batches.rollback();
+    // A trap of the kernel is a fault of ours that this body brings out, and no reason to stop.
+    if (error instanceof WebAssembly.RuntimeError) {
+      return { ok: false, reason: `The body cannot be decoded: ${error.message}.` };
+    }
+    if (!(error instanceof Malformed)) throw error;
+    return { ok: false, reason: `The body is no ExportTraceServiceRequest: ${error.message}.` };
+  } finally {
+    wire.close();
+    heap.releaseCopy(copy, body);
+  }
+  batches.accept(context.receivedMs);
+  const { accepted, rejected, reasons, unwanted } = request;
+  return { ok: true, accepted, rejected, reasons, unwanted, hoursTouched: writer.hours.touched };
 }
 
 const noReasons: ReadonlyMap<RejectReason, number> = new Map();
@@ -102,6 +128,12 @@ class Request {
   private isScopeRead = false;
   private headStart = 0;
   private headEnd = 0;
+  /** Resources and scopes, and spans, that the request has had so far. */
+  private groups = 0;
+  private spanCount = 0;
+  /** Spans for which the kernel is not tried, and for how many it will be next time. */
+  private pause = 0;
+  private nextPause = 0;
 
   constructor(deps: {
     wire: Wire;
@@ -120,16 +152,20 @@ class Request {
     this.rejected = 0;
     this.unwanted = 0;
     this.counts = undefined;
+    this.groups = 0;
+    this.spanCount = 0;
     this.each(0, length, first, (start, end) => this.resourceSpans(start, end, context));
     this.reasons = this.counts ?? noReasons;
   }
 
   private resourceSpans(start: number, end: number, context: RequestContext): void {
     this.resource = undefined;
+    this.countGroup();
     this.head(start, end);
     const { headStart, headEnd } = this;
     this.each(start, end, second, (scopeStart, scopeEnd) => {
       this.isScopeRead = false;
+      this.countGroup();
       this.spans(scopeStart, scopeEnd, { start: headStart, end: headEnd }, context);
     });
   }
@@ -141,7 +177,7 @@ class Request {
     head: { start: number; end: number },
     context: RequestContext,
   ): void {
-    const { wire, writer, scope } = this;
+    const { wire, writer } = this;
     wire.pos = start;
     while (wire.pos < end) {
       const at = wire.pos;
@@ -154,20 +190,54 @@ class Request {
       this.resource ??= this.resources.of(head.start, head.end, context);
       if (!this.isScopeRead) this.readScope(start, end);
       wire.pos = at;
-      const usual = writer.writeUsual(end, this.resource, scope, context);
-      this.accepted += usual.accepted;
-      this.unwanted += usual.unwanted;
-      this.reject("over_limit", usual.overLimit);
-      if (wire.pos > at) continue;
-      wire.tag(end);
-      wire.block(end);
-      const next = wire.end;
-      this.span(wire.start, next, this.resource, context);
-      wire.pos = next;
+      if (this.spanCount >= limits.spansPerRequest) {
+        this.reject("too_many_spans", writer.skip(end));
+      } else if (!this.usual(end, this.resource, context)) {
+        wire.tag(end);
+        wire.block(end);
+        const next = wire.end;
+        this.span(wire.start, next, this.resource, context);
+        wire.pos = next;
+      }
     }
   }
 
+  /** Writes as many spans as the kernel takes; false for none. */
+  private usual(end: number, resource: Resource, context: RequestContext): boolean {
+    if (this.pause > 0) {
+      this.pause -= 1;
+      return false;
+    }
+    const { wire, writer, scope } = this;
+    const at = wire.pos;
+    const most = limits.spansPerRequest - this.spanCount;
+    const { accepted, unwanted, overLimit } = writer.writeUsual(
+      end,
+      most,
+      resource,
+      scope,
+      context,
+    );
+    this.accepted += accepted;
+    this.unwanted += unwanted;
+    this.reject("over_limit", overLimit);
+    this.spanCount += accepted + unwanted + overLimit;
+    const isTaken = wire.pos > at;
+    // Where one span after the other is unusual, trying costs as much as writing.
+    this.pause = isTaken ? 0 : this.nextPause;
+    this.nextPause = isTaken ? 0 : Math.min(this.nextPause * 2 + 1, mostPause);
+    return isTaken;
+  }
+
+  /** A body of empty groups is no request: each costs as much as a span. */
+  private countGroup(): void {
+    this.groups += 1;
+    if (this.groups <= limits.groupsPerRequest) return;
+    throw new Malformed(`more than ${limits.groupsPerRequest} resources and scopes`);
+  }
+
   private span(start: number, end: number, resource: Resource, context: RequestContext): void {
+    this.spanCount += 1;
     const reason = this.writer.write(start, end, resource, this.scope, context);
     if (reason === undefined) this.accepted += 1;
     else if (reason === "unwanted") this.unwanted += 1;

@@ -8,6 +8,7 @@ declare namespace WebAssembly {
     readonly buffer: SharedArrayBuffer;
     grow(pages: number): number;
   }
+  class RuntimeError extends Error {}
   type Module = object;
   const Module: new (bytes: Uint8Array) => Module;
   function validate(bytes: Uint8Array): boolean;

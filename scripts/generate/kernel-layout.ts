@@ -17,7 +17,6 @@ import { PayloadTable, SpanTable } from "../../ingest/decode/tables.ts";
 
 /** The text of the kernel's `layout.ts`. */
 export function layout(): string {
-  const strings = new Strings(0);
   const rank = (key: string): number => aliases.findIndex((alias) => alias.key === key);
   const places = {
     ...prefixed("strings", places4(map.stringsFields, map.stringsAt)),
@@ -86,8 +85,8 @@ export function layout(): string {
     missedSpans: limits.missedSpans,
   };
   const rows = {
-    ...row("span", new SpanTable(strings)),
-    ...row("payload", new PayloadTable(strings)),
+    ...row("span", new SpanTable(new Strings(0))),
+    ...row("payload", new PayloadTable(new Strings(0))),
   };
   return Object.entries({ ...places, ...meanings, ...bounds, ...rows })
     .map(

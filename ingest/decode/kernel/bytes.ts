@@ -7,10 +7,13 @@ export function copy(to: usize, from: usize, bytes: usize): void {
   memory.copy(to, from, bytes);
 }
 
+export function clear(at: usize, bytes: usize): void {
+  memory.fill(at, 0, bytes);
+}
+
 /** Copies a range that the other does not overlap; answers whether every byte of it is ASCII. */
 export function copyShort(to: usize, from: usize, length: usize): bool {
   if (length >= 16) {
-    if (length > 512) memory.copy(to, from, length);
     const last: usize = length - 16;
     let all = v128.load(from + last);
     v128.store(to + last, all);

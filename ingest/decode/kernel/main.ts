@@ -2,9 +2,9 @@
  * The kernel: what costs most of decoding, compiled to WebAssembly from AssemblyScript
  * (`npm run generate`). This file lists what it offers; `kernel-module.ts` has the types.
  */
-export { copy } from "./bytes";
+export { clear, copy } from "./bytes";
 export { numbers, integers, nulls, ends, texts } from "./columns";
 export { collect, dictionaryBytes, labels } from "./labels";
 export { attributes, follow, learn } from "./attributes";
-export { spans } from "./spans";
+export { skipSpans, spans } from "./spans";
 export { answerEntry } from "./devices";

@@ -67,7 +67,7 @@ export function payloadRow(): bool {
 export function spanRow(name: u32): bool {
   const session = idText(layout.field_session);
   const user = idText(layout.field_user);
-  if (session == failed || user == failed) return undoRow();
+  if (session == failed || user == failed) return false;
   const header: usize = load<u32>(layout.state_spans);
   const row = begin(header, load<u32>(layout.state_spanTemplate), layout.span_bytes);
   store<u64>(row, scan.start, layout.span_start);
@@ -89,14 +89,6 @@ export function spanRow(name: u32): bool {
   store<u32>(payload, load<u32>(payload, 4) + 1, 4);
   store<u32>(layout.state_hours, load<u32>(layout.state_hours) | (1 << ((scan.minute / 60) % 24)));
   return true;
-}
-
-/** Rows that are not begun yet are zeros. */
-function undoRow(): bool {
-  const header: usize = load<u32>(layout.state_payload);
-  const row = <usize>load<u32>(header) + <usize>load<u32>(header, 4) * layout.payload_bytes;
-  memory.fill(row, 0, layout.payload_bytes);
-  return false;
 }
 
 function idText(field: u32): u32 {

@@ -16,12 +16,12 @@ import * as scan from "./scan";
 import { cleanOf, isString, numberOf } from "./strings";
 
 /**
- * Writes the spans (field 2) from `pos` up to `end`, the end of their ScopeSpans. Answers how many;
- * where the first one that is left begins is in the state.
+ * Writes the spans (field 2) from `pos` up to `end`, the end of their ScopeSpans, at most `most`.
+ * Answers how many; where the first one that is left begins is in the state.
  */
-export function spans(pos: usize, end: usize): u32 {
+export function spans(pos: usize, end: usize, most: i32): u32 {
   let count: u32 = 0;
-  while (pos + 2 < end && load<u8>(pos) == 0x12) {
+  for (let left = most; left > 0 && pos + 2 < end && load<u8>(pos) == 0x12; left -= 1) {
     const next = scan.block(pos + 1, end);
     if (next == 0) break;
     remember();
@@ -30,6 +30,19 @@ export function spans(pos: usize, end: usize): u32 {
     if (outcome == unusual) break;
     pos = next;
     if (outcome == written) count += 1;
+  }
+  store<u32>(layout.state_next, <u32>pos);
+  return count;
+}
+
+/** Steps over spans as long as their lengths are short; answers how many, and where in the state. */
+export function skipSpans(pos: usize, end: usize): u32 {
+  let count: u32 = 0;
+  while (pos + 2 <= end && load<u8>(pos) == 0x12) {
+    const next = scan.block(pos + 1, end);
+    if (next == 0) break;
+    pos = next;
+    count += 1;
   }
   store<u32>(layout.state_next, <u32>pos);
   return count;
