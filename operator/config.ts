@@ -8,6 +8,9 @@ import { errorMessage, StartError } from "@axonize/core/runtime/error";
 import * as z from "zod";
 import { leaseMs } from "./kube/limits.ts";
 
+/** Of the Lease that the leader holds. */
+export const leaseName = "axonize-operator";
+
 const hostPort = /^(\[[0-9a-fA-F:.]+\]|[^:/\s]+):\d{1,5}$/;
 
 export const OperatorEnv = z.object({
@@ -143,9 +146,9 @@ export function configFrom(
     webhookListen: env.AXONIZE_WEBHOOK_LISTEN,
     injection: env.AXONIZE_INJECTION,
     injectionEndpoint: env.AXONIZE_INJECTION_ENDPOINT,
-    deniedNamespaces: env.AXONIZE_DENIED_NAMESPACES.split(",").flatMap((name) =>
-      name.trim() === "" ? [] : [name.trim()],
-    ),
+    deniedNamespaces: [env.AXONIZE_AGENT_NAMESPACE, ...env.AXONIZE_DENIED_NAMESPACES.split(",")]
+      .map((name) => name.trim())
+      .filter((name) => name !== ""),
     allowForcedAdoption: env.AXONIZE_ALLOW_FORCED_ADOPTION,
     secretAccess:
       env.AXONIZE_SECRET_ACCESS === "Cluster"
@@ -166,7 +169,7 @@ export function configFrom(
     },
     lease: {
       namespace,
-      name: "axonize-operator",
+      name: leaseName,
       // A process that starts again under its name is another one.
       identity: `${env.AXONIZE_INSTANCE ?? process.host}_${randomUUID()}`,
       leaseMs: env.AXONIZE_LEASE_SECONDS * 1000,

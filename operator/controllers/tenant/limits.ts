@@ -16,5 +16,5 @@ export const reapMs = 300_000;
 export const waitingEventMs = 600_000;
 /** Labels put back within a minute before the next time waits: somebody strips them in a loop. */
 export const labelRepairsPerMinute = 5;
-/** Secrets whose state is remembered: 20,000 × ~200 B = 4 MB. */
+/** Secrets, and namespaces, of which something is remembered: 20,000 × ~200 B = 4 MB each. */
 export const secretsRemembered = 20_000;

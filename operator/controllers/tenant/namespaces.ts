@@ -29,7 +29,7 @@ import {
 } from "../../resources/tenant/objects.ts";
 import type { PlacedKeyRow } from "../../store/keys.ts";
 import { runKey, type KeyReport } from "./issue.ts";
-import { labelRepairsPerMinute } from "./limits.ts";
+import { labelRepairsPerMinute, secretsRemembered } from "./limits.ts";
 import type { Run, World } from "./types.ts";
 
 export interface BoundPlace {
@@ -97,6 +97,8 @@ async function grantSecrets(world: World, owner: Owner, place: BoundPlace): Prom
   const binding = bindingOf(owner, place.name, { ...secretAccess, operatorNamespace });
   await world.client.apply(binding, roleBindings, { manager: managers.objects, force: true });
   const uids = granted.get(world) ?? new Set<string>();
+  // Applied once more where it is forgotten.
+  if (uids.size > secretsRemembered) uids.clear();
   uids.add(place.uid);
   granted.set(world, uids);
 }
@@ -158,6 +160,7 @@ async function settleLabels(
     });
     return 60_000 - (now - (recent[0] ?? now)) + 1;
   }
+  if (all.size > secretsRemembered) all.clear();
   all.set(place.uid, [...recent, now]);
   await world.client.apply(namespaceLabels(owner, { ...place, mode }), namespaceKind, {
     manager: managers.objects,
@@ -211,6 +214,7 @@ async function releaseLabels(world: World, { metadata }: KubeObject): Promise<vo
     namespaceKind,
     { manager: managers.objects, force: true },
   );
+  if (versions.size > secretsRemembered) versions.clear();
   if (after.metadata.labels?.[labels.tenant] === undefined) versions.delete(uid);
   else versions.set(uid, after.metadata.resourceVersion ?? "");
 }

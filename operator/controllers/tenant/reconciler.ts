@@ -119,7 +119,11 @@ async function reconcileTenant(
   const parsed = AxonizeTenantSpec.safeParse(object.spec ?? {});
   if (object.metadata.deletionTimestamp !== undefined) {
     const result = await finalize(world, run, parsed.data);
-    if (result === undefined) wakeRivals(world, run, claimedNames(object));
+    if (result === undefined) {
+      world.metrics.retiringInUse.remove({ tenant: run.owner.tenantId });
+      parts.usageWritten.delete(uid);
+      wakeRivals(world, run, claimedNames(object));
+    }
     return result;
   }
   if (!parsed.success) return await tellUnreadable(world, run, parsed.error.issues[0]);
