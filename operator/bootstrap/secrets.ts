@@ -7,7 +7,9 @@
 import { randomBytes } from "node:crypto";
 import type { Log } from "@axonize/core/runtime/log";
 import { ApiError } from "../kube/api-error.ts";
-import { secrets as secretKind } from "../kube/kinds.ts";
+import { leaseName } from "../config.ts";
+import { webhookSecretName } from "../injection/webhook-controller.ts";
+import { leases, secrets as secretKind } from "../kube/kinds.ts";
 import type { JsonPatchOperation, KubeClient, KubeObject, ObjectRef } from "../kube/types.ts";
 
 export interface Release {
@@ -91,8 +93,18 @@ async function ensureSecret(
   log.info({ event: "bootstrap.completed", secretName: name, keys: missing });
 }
 
+/** What the operator makes for itself while it runs, in its own namespace. */
+const ownObjects: readonly Omit<ObjectRef, "namespace">[] = [
+  { kind: leases, name: leaseName },
+  { kind: secretKind, name: webhookSecretName },
+];
+
 /** Only what was made here: a Secret that somebody else put in its place stays. */
 export async function removeSecrets({ client, log }: Deps, release: Release): Promise<void> {
+  for (const { kind, name } of ownObjects) {
+    const isGone = await client.delete({ kind, name, namespace: release.namespace });
+    if (isGone) log.info({ event: "bootstrap.removed", kind: kind.kind, name });
+  }
   for (const { name } of release.secrets) {
     const ref: ObjectRef = { kind: secretKind, namespace: release.namespace, name };
     const found = await client.get<Secret>(ref);

@@ -284,7 +284,18 @@ test("the Secrets that nobody gave are made once, by several at a time, complete
     "-n",
     namespace,
   );
+  await cluster.apply([
+    {
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata: { name: "axonize-operator", namespace },
+    },
+  ]);
   await bootstrap(rendered, "remove");
+  await assert.rejects(
+    cluster.kubectl("get", "lease", "axonize-operator", "-n", namespace),
+    /not found/,
+  );
   await assert.rejects(secretOf("axonize-admin"), /not found/);
   assert.deepEqual((await secretOf("axonize-stores")).data, stores.data);
   await cluster.kubectl("delete", "secret", "axonize-stores", "-n", namespace);
