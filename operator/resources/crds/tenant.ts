@@ -202,7 +202,9 @@ export const AxonizeTenantSpec = z
     adminState: z
       .enum(["Active", "ReadOnly", "Suspended"])
       .default("Active")
-      .describe("`ReadOnly` takes nothing in and answers; `Suspended` does neither."),
+      .describe(
+        "Neither `ReadOnly` nor `Suspended` takes anything in, both answer; `Suspended` stops injection, too.",
+      ),
     deletionPolicy: z
       .enum(["Retain", "Delete"])
       .default("Retain")
