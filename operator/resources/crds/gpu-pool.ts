@@ -119,7 +119,7 @@ const Agent = z.object({
     .max(512)
     .default("")
     .describe(
-      "Pins the agent. Empty: the operator's own, which an upgrade of the operator changes.",
+      "Empty: the operator's own of the first rollout. An upgrade of the operator changes it only where the annotation axonize.io/agent-upgrade says so.",
     ),
   imagePullPolicy: z.enum(["Always", "IfNotPresent", "Never"]).default("IfNotPresent"),
   resources: z
@@ -161,7 +161,7 @@ const Sampling = z
     periodMilliseconds: k
       .int32(100, 60_000)
       .default(100)
-      .describe("Utilisation and power; the rest at least once a second."),
+      .describe("Utilisation and power; the rest at most once a second."),
     processPeriodMilliseconds: k.int32(1_000, 600_000).default(5_000),
     // Atomic: an apply that names fewer than the default must not be merged with it.
     metricSets: k

@@ -141,6 +141,8 @@ function podTemplate(
     metadata: { labels: { ...agent.podLabels, ...ownLabels(pool) } },
     spec: {
       serviceAccountName: names.agentAccount,
+      // It lists its node's pods; the account itself mounts its token nowhere.
+      automountServiceAccountToken: true,
       nodeSelector: { [labels.gpuPool]: pool },
       tolerations: agent.tolerations,
       ...(agent.priorityClassName === "" ? {} : { priorityClassName: agent.priorityClassName }),

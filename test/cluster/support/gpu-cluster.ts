@@ -92,8 +92,12 @@ export async function createGpuCluster(cluster: ControlPlane, sql: Sql) {
   };
   const patchStatus = async (path: string, status: object): Promise<void> =>
     void (await cluster.kubectl(
-      ...["patch", "--subresource=status", "--type=merge", ...path.split(" ")],
-      ...["-p", JSON.stringify({ status })],
+      "patch",
+      "--subresource=status",
+      "--type=merge",
+      ...path.split(" "),
+      "-p",
+      JSON.stringify({ status }),
     ));
   const agentPods = async (pool: string): Promise<readonly Pod[]> =>
     (
@@ -116,7 +120,7 @@ export async function createGpuCluster(cluster: ControlPlane, sql: Sql) {
     agentPods,
     statusOf,
     /** An operator with this image bundled; the one before stops. */
-    startOperator: async (options: { bundledImage: string }) => {
+    startOperator: async (options: OperatorOptions) => {
       await operator?.stop();
       operator = await startOperator(cluster, sql, options);
     },
@@ -171,6 +175,23 @@ export async function createGpuCluster(cluster: ControlPlane, sql: Sql) {
       );
       return JSON.parse(data["pool.json"] ?? "{}") as Record<string, unknown>;
     },
+    /** What a kubelet says of an image that it cannot pull. */
+    failPull: async (pool: string) => {
+      for (const { metadata } of await agentPods(pool)) {
+        await patchStatus(`pod ${metadata.name} -n ${namespace}`, {
+          containerStatuses: [
+            {
+              name: "agent",
+              image: "",
+              imageID: "",
+              ready: false,
+              restartCount: 0,
+              state: { waiting: { reason: "ImagePullBackOff", message: "no such image" } },
+            },
+          ],
+        });
+      }
+    },
     /** Says of the pool's pods what a kubelet would once their containers run. */
     runPods: async (pool: string) => {
       for (const { metadata, status } of await agentPods(pool)) {
@@ -214,6 +235,12 @@ async function confirmDeletions(cluster: ControlPlane, signal: AbortSignal): Pro
   );
 }
 
+interface OperatorOptions {
+  readonly bundledImage: string;
+  /** The controller's clock goes so far ahead: what takes minutes is looked at now. */
+  readonly aheadMs?: number;
+}
+
 interface Operator {
   stop(): Promise<void>;
   reconcileAll(): Promise<void>;
@@ -223,7 +250,7 @@ interface Operator {
 async function startOperator(
   cluster: ControlPlane,
   sql: Sql,
-  options: { bundledImage: string },
+  options: OperatorOptions,
 ): Promise<Operator> {
   const log = createLog({ component: "operator", level: "warn" });
   const registry = createRegistry();
@@ -256,7 +283,12 @@ async function startOperator(
   );
   let wired: { reconciler: Reconciler; builder: ControllerBuilder } | undefined;
   const source = createGpuPoolReconciler(
-    { store, clock, log, metrics: createGpuPoolMetrics(registry) },
+    {
+      store,
+      clock: { ...clock, now: () => clock.now() + (options.aheadMs ?? 0) },
+      log,
+      metrics: createGpuPoolMetrics(registry),
+    },
     {
       bundledImage: options.bundledImage,
       agents: {
