@@ -14,6 +14,7 @@ import type { Cluster } from "../../tools/k8s/cluster.ts";
 import { buildTestImage } from "../../tools/k8s/images/build.ts";
 import { eventually } from "./support/eventually.ts";
 import { useCluster } from "./support/shared-cluster.ts";
+import { busyDeployment, claim, serverPod, service, writerPod } from "./support/testbed-objects.ts";
 
 describe("the programs", () => {
   const builder = join(import.meta.dirname, "support/testbed-builder.ts");
@@ -223,7 +224,7 @@ console.log("listening as", process.getuid());\n`,
       "the ServiceAccount of its pods",
       async () => await kubectl("get", "serviceaccount", "default", "-o", "name"),
     );
-    await cluster.apply([pod(image.name), service]);
+    await cluster.apply([serverPod(image.name), service]);
     await kubectl("wait", "--for=condition=Ready", "pod/server", "--timeout=120s");
   });
   after(async () => {
@@ -284,7 +285,7 @@ console.log("listening as", process.getuid());\n`,
   });
 
   test("a claim of the default class gets a volume that the pod's group may write", async () => {
-    await cluster.apply([claim, writer(image.name)]);
+    await cluster.apply([claim, writerPod(image.name)]);
     await kubectl(
       "wait",
       "--for=jsonpath={.status.phase}=Succeeded",
@@ -300,6 +301,21 @@ console.log("listening as", process.getuid());\n`,
     );
     assert.match(top, /^server\s+\d+m\s+\d+Mi/);
     assert.match(await cluster.kubectl("top", "node", "--no-headers"), /^node-1\s+\d+m/);
+  });
+
+  test("an autoscaler adds a pod to a busy one", async () => {
+    await cluster.apply(busyDeployment(image.name));
+    await eventually("a second replica", async () => {
+      const hpa = JSON.parse(await kubectl("get", "hpa/busy", "-o", "json"));
+      return hpa.status.desiredReplicas === 2 ? hpa : undefined;
+    });
+    await kubectl(
+      "wait",
+      "--for=jsonpath={.status.readyReplicas}=2",
+      "deployment/busy",
+      "--timeout=120s",
+    );
+    await kubectl("delete", "hpa/busy", "deployment/busy");
   });
 
   test("a killed kubelet comes back and the pod has not noticed", async () => {
@@ -319,59 +335,3 @@ console.log("listening as", process.getuid());\n`,
     return await kubectl("get", "service/web", "-o", "jsonpath={.spec.clusterIP}");
   }
 });
-
-function pod(image: string): object {
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name: "server", namespace: "testbed", labels: { app: "web" } },
-    spec: {
-      terminationGracePeriodSeconds: 5,
-      containers: [
-        {
-          name: "server",
-          image,
-          imagePullPolicy: "Never",
-          env: [{ name: "POD", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }],
-          readinessProbe: { httpGet: { port: 8080, path: "/" }, periodSeconds: 1 },
-        },
-      ],
-    },
-  };
-}
-
-const service = {
-  apiVersion: "v1",
-  kind: "Service",
-  metadata: { name: "web", namespace: "testbed" },
-  spec: { type: "NodePort", selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] },
-};
-
-const claim = {
-  apiVersion: "v1",
-  kind: "PersistentVolumeClaim",
-  metadata: { name: "data", namespace: "testbed" },
-  spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
-};
-
-function writer(image: string): object {
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name: "writer", namespace: "testbed" },
-    spec: {
-      restartPolicy: "Never",
-      securityContext: { fsGroup: 2000 },
-      volumes: [{ name: "data", persistentVolumeClaim: { claimName: "data" } }],
-      containers: [
-        {
-          name: "writer",
-          image,
-          imagePullPolicy: "Never",
-          command: ["/usr/local/bin/node", "-e", 'require("fs").writeFileSync("/data/a", "b")'],
-          volumeMounts: [{ name: "data", mountPath: "/data" }],
-        },
-      ],
-    },
-  };
-}

@@ -217,8 +217,8 @@ function goVersion(): string {
       `The cluster's programs are built from source and need Go 1.26.4 or newer; ${
         version === "" ? "there is no `go` on the PATH" : `\`go\` on the PATH is ${version}`
       }. Take it from https://go.dev/dl (unpack it to /usr/local and add /usr/local/go/bin to the PATH), ` +
-        "or install your distribution's package where it is new enough (Debian: golang-1.26 from backports). " +
-        "About 6 GB of disk are used for the build, 3 GB of memory, and about 10 minutes on two cores, once.",
+        "or install your distribution's package where it is new enough. " +
+        "About 6 GB of disk are used for the build, 3 GB of memory, and about 12 minutes on two cores, once.",
     );
   }
   knownGoVersion = `${version} ${platform}`;
