@@ -14,7 +14,7 @@ import { ApiError } from "./api-error.ts";
 import type { WriteGate } from "./client.ts";
 import { slots, type ElectorData, type ToMain, type ToWorker } from "./elector-messages.ts";
 import type { LeaseOptions } from "./elector.ts";
-import { beatMs, credentialsMs } from "./limits.ts";
+import { beatMs, credentialsMs, threadMemoryMb } from "./limits.ts";
 import type { KubeMetrics } from "./metrics.ts";
 
 export interface Leadership extends WriteGate {
@@ -51,7 +51,10 @@ export async function startLeadership(
     lease,
     shared: shared.buffer,
   };
-  const worker = new Worker(new URL("./elector-worker.ts", import.meta.url), { workerData: data });
+  const worker = new Worker(new URL("./elector-worker.ts", import.meta.url), {
+    workerData: data,
+    resourceLimits: threadMemoryMb,
+  });
   const stop = new AbortController();
   const state = listen(deps, worker, lease, stop.signal);
   const loops = startLoops(deps, worker, shared, stop.signal);

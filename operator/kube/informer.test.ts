@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { systemClock } from "@axonize/core/runtime/clock";
+import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createQueue } from "./queue.ts";
 import { hurried, until, valueOf } from "./testing/cluster.ts";
 import { startFaultServer } from "./testing/fault-server.ts";
 import { names, object, path, runCache } from "./testing/run-cache.ts";
@@ -89,4 +91,55 @@ test("indexes follow every change, and one that is added later has what is there
   await until(() => running.events.length === 4, "b is gone");
   assert.deepEqual([of("team", "red"), of("initial", "b")], ["", ""]);
   assert.throws(() => running.informer.byIndex("none", "x"), /no index/);
+});
+
+test("a storm of 20,000 events ends in the right cache and a handful of reconciles", async () => {
+  await using server = await startFaultServer();
+  const clock = systemClock;
+  const queue = createQueue({ clock, random: () => 0.5 }, { name: "storm" });
+  await using running = runCache(server);
+  running.informer.onEvent(({ object: { metadata } }) => queue.add(metadata.name));
+  await until(() => server.watchCount === 1, "it watches");
+  let runs = 0;
+  const work = (async () => {
+    for (let item = await queue.take(); item !== undefined; item = await queue.take()) {
+      runs += 1;
+      await clock.sleep(20);
+      queue.done(item.key);
+    }
+  })();
+  for (let i = 0; i < 20_000; i += 1) server.set(path, object(`c${i % 10}`, { data: { i } }));
+  await until(() => running.events.length === 20_000, "all is told", 60_000);
+  const data = running.informer
+    .list()
+    .map((each) => (each as unknown as { data: { i: number } }).data.i);
+  assert.deepEqual(
+    data.toSorted((a, b) => a - b),
+    Array.from({ length: 10 }, (_, i) => 19_990 + i),
+  );
+  await until(() => queue.depth().ready === 0 && queue.depth().processing === 0, "all is done");
+  assert.ok(runs >= 10 && runs < 2_000, `${runs} reconciles`);
+  queue.close();
+  await work;
+});
+
+test("audits come about every half an hour, at other times in every process", async () => {
+  await using server = await startFaultServer();
+  server.set(path, object("a"));
+  const clock = createFakeClock();
+  await using running = runCache(server, clock);
+  const listCount = (): number => server.requests.filter(({ isList }) => isList).length;
+  const turn = async (ms: number, holds: () => boolean, what: string): Promise<void> =>
+    await until(async () => {
+      await clock.advance(ms);
+      return holds();
+    }, what);
+  await turn(100, () => running.informer.hasSynced(), "listed");
+  const startMs = clock.monotonic();
+  await turn(10_000, () => listCount() === 2, "the first audit");
+  const minutes = (clock.monotonic() - startMs) / 60_000;
+  assert.ok(minutes >= 24, `after ${minutes} minutes`);
+  await turn(10_000, () => listCount() === 3, "the second");
+  const name = "axonize_operator_cache_divergence_total";
+  assert.equal(await valueOf(running.kit.registry, name), 0);
 });

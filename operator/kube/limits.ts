@@ -67,6 +67,8 @@ export const renewDeadlineRatio = 2 / 3;
 export const leaseRetryMs = 2_000;
 /** The main thread writes a beat this often; the elector's thread looks as often. */
 export const beatMs = 500;
+/** Of the elector's heap: it needs 12 MB, and a leak there must not become the process's. */
+export const threadMemoryMb = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 64 };
 /** After a loss the main thread has this long to end the process; then the elector's does. */
 export const lossMs = 5_000;
 /** Most time to give the lease back at a stop. */

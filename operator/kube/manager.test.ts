@@ -3,13 +3,14 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { systemClock } from "@axonize/core/runtime/clock";
+import { systemClock, type Clock } from "@axonize/core/runtime/clock";
 import { silentLog } from "@axonize/core/runtime/log";
 import { createRegistry, type Registry } from "@axonize/core/runtime/metrics";
+import { createFakeClock } from "@axonize/core/testing/fake-clock";
 import { configMaps, secrets } from "./kinds.ts";
-import { createManager, type Manager } from "./manager.ts";
+import { createManager, runResync, type Manager } from "./manager.ts";
 import { startFaultServer, status, type FaultServer } from "./testing/fault-server.ts";
-import { openAccess, until, valueOf } from "./testing/cluster.ts";
+import { hurried, openAccess, until, valueOf } from "./testing/cluster.ts";
 import type { ControllerBuilder, KubeObject, ReconcileContext } from "./types.ts";
 
 const path = "/api/v1/configmaps";
@@ -26,13 +27,14 @@ async function startReplica(
   server: FaultServer,
   name: string,
   reconcile: (key: string, context: ReconcileContext, builder: ControllerBuilder) => Promise<void>,
+  clock: Clock = systemClock,
 ): Promise<Replica> {
   const registry = createRegistry();
   const fatal: string[] = [];
   const manager = createManager(
     {
       access: openAccess(server.url),
-      clock: systemClock,
+      clock,
       log: silentLog,
       registry,
       random: Math.random,
@@ -184,4 +186,35 @@ test("caches that a server does not let it fill are named, and nothing works bef
   server.fault(undefined);
   await until(() => replica.runs.length === 1, "then it works");
   assert.deepEqual(replica.manager.problems(), []);
+});
+
+test("a process whose caches are not filled within two minutes is told to end, and by which", async () => {
+  await using server = await startFaultServer();
+  server.fault((asked, response) => {
+    if (asked.url.pathname !== path) return false;
+    status(response, 403, "Forbidden");
+    return true;
+  });
+  const startMs = hurried.monotonic();
+  await using replica = await startReplica(server, "first", async () => undefined, hurried);
+  await until(() => replica.fatal.length === 1, "it is told");
+  assert.ok(hurried.monotonic() - startMs >= 120_000);
+  assert.match(replica.fatal.join(), /configmaps is not filled: Forbidden/);
+});
+
+test("everything is looked at again about every ten hours, from the caches alone", async () => {
+  const clock = createFakeClock();
+  const stop = new AbortController();
+  let rounds = 0;
+  const wirings = [{ enqueueAll: () => void (rounds += 1) }];
+  const deps = { clock, log: silentLog, random: () => 0.5 };
+  const running = runResync(deps, wirings, stop.signal);
+  await clock.advance(9 * 3_600_000);
+  assert.equal(rounds, 0);
+  await clock.advance(3_600_000);
+  assert.equal(rounds, 1);
+  await clock.advance(20 * 3_600_000);
+  assert.equal(rounds, 3);
+  stop.abort();
+  await running;
 });

@@ -193,7 +193,11 @@ function createLifecycle(
       loops = Promise.all([
         informers.run(end.signal),
         watchSync(parts, end.signal, fatal),
-        startResync(parts, end.signal),
+        runResync(
+          parts,
+          entries.map(({ wiring }) => wiring),
+          end.signal,
+        ),
       ]);
     },
     async stop() {
@@ -239,10 +243,14 @@ async function watchSync(
     fatal(`the caches were not filled in ${cacheSyncMs} ms: ${informers.problems().join("; ")}`);
 }
 
-async function startResync(parts: Parts, signal: AbortSignal): Promise<void> {
-  const { clock, log, random } = parts;
+/** Until the signal aborts: heals what no event told of, such as a status that somebody wiped. */
+export async function runResync(
+  { clock, log, random }: Pick<ManagerDeps, "clock" | "log" | "random">,
+  wirings: readonly Pick<Wiring, "enqueueAll">[],
+  signal: AbortSignal,
+): Promise<void> {
   const onError = (error: unknown): void => log.error({ event: "kube.resync", err: error });
   await every({ clock, ms: resyncMs * (0.9 + 0.2 * random()), signal, onError }, () => {
-    for (const { wiring } of parts.entries) wiring.enqueueAll();
+    for (const wiring of wirings) wiring.enqueueAll();
   });
 }

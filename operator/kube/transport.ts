@@ -31,6 +31,7 @@ export interface KubeRequest {
   readonly signal?: AbortSignal | undefined;
   /** Throws: the request must not be sent any more. */
   readonly guard?: () => void;
+  /** Most silence before the answer's head, and within its body. Default: 30 s. */
   readonly timeoutMs?: number;
 }
 
@@ -55,12 +56,12 @@ export function createTransport(deps: TransportDeps, options: { userAgent: strin
   const send = createSend(deps, pool, options.userAgent);
 
   /** Waits out 429 and asks again once for credentials that were refused or a connection that was stale. */
-  const ask = async (request: KubeRequest): Promise<Dispatcher.ResponseData> => {
+  const ask = async (request: KubeRequest, isStream: boolean): Promise<Dispatcher.ResponseData> => {
     let isRetried = false;
     for (let tries = 0; ; tries += 1) {
       await bucket?.take(request.signal);
       try {
-        const answer = await send(request, isRetried);
+        const answer = await send(request, { refused: isRetried, isStream });
         if (answer.statusCode < 300) return answer;
         throw await errorOf(answer);
       } catch (error) {
@@ -78,7 +79,7 @@ export function createTransport(deps: TransportDeps, options: { userAgent: strin
   };
   return {
     async json<T>(request: KubeRequest) {
-      const answer = await ask(request);
+      const answer = await ask(request, false);
       try {
         const text = await readText(answer.body);
         // What an object looks like is the caller's to know; the server validated it.
@@ -89,7 +90,7 @@ export function createTransport(deps: TransportDeps, options: { userAgent: strin
       }
     },
     async stream(request) {
-      const { body } = await ask(request);
+      const { body } = await ask(request, true);
       return body;
     },
     close: async () => await pool.close(),
@@ -125,8 +126,6 @@ function createPool(access: ClusterAccess): Pool {
         const agent = new Agent({
           connections: maxConnections,
           pipelining: 1,
-          headersTimeout: answerMs,
-          bodyTimeout: 0,
           keepAliveTimeout: 30_000,
           connect: { ...credentials.tls, timeout: 10_000, keepAlive: true },
         });
@@ -140,15 +139,22 @@ function createPool(access: ClusterAccess): Pool {
   };
 }
 
+interface How {
+  /** The last credentials were not taken. */
+  readonly refused: boolean;
+  readonly isStream: boolean;
+}
+
 function createSend(
   { access, clock, metrics }: TransportDeps,
   pool: Pool,
   userAgent: string,
-): (request: KubeRequest, refused: boolean) => Promise<Dispatcher.ResponseData> {
+): (request: KubeRequest, how: How) => Promise<Dispatcher.ResponseData> {
   const { host, origin, pathname } = new URL(access.url);
   // Some clusters are served below a path.
   const prefix = pathname.replace(/\/$/, "");
-  return async (request, refused) => {
+  return async (request, { refused, isStream }) => {
+    const timeoutMs = request.timeoutMs ?? answerMs;
     const { agent, credentials } = await pool.get(refused);
     const dispatcher = request.guard === undefined ? agent : agent.compose(fence(request.guard));
     const startedMs = clock.monotonic();
@@ -168,7 +174,8 @@ function createSend(
         },
         ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
         ...(request.signal === undefined ? {} : { signal: request.signal }),
-        ...(request.timeoutMs === undefined ? {} : { headersTimeout: request.timeoutMs }),
+        headersTimeout: timeoutMs,
+        bodyTimeout: isStream ? 0 : timeoutMs,
       });
       code = String(answer.statusCode);
       return answer;

@@ -37,6 +37,7 @@ export interface FaultServer extends AsyncDisposable {
   readonly watchCount: number;
   /** Sockets that were ever opened. */
   readonly socketCount: number;
+  readonly openSockets: number;
   fault(fault: Fault | undefined): void;
   /** As another client would; watches are told unless `silently`. */
   set(path: string, object: Stored, options?: { silently?: boolean }): Stored;
@@ -73,7 +74,12 @@ export async function startFaultServer(): Promise<FaultServer> {
       answer().catch(() => response.destroy()); // a fault that threw: no answer
     });
   });
-  server.on("connection", () => (socketCount += 1));
+  let openSockets = 0;
+  server.on("connection", (socket) => {
+    socketCount += 1;
+    openSockets += 1;
+    socket.on("close", () => (openSockets -= 1));
+  });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
   // It listens on TCP.
   const { port } = server.address() as AddressInfo;
@@ -85,6 +91,9 @@ export async function startFaultServer(): Promise<FaultServer> {
     },
     get socketCount() {
       return socketCount;
+    },
+    get openSockets() {
+      return openSockets;
     },
     get version() {
       return objects.version();
