@@ -3,34 +3,24 @@
  * are Node objects without a kubelet, so the test does for pods what a kubelet would: it says that they run.
  */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { group } from "../../operator/resources/crds/names.ts";
 import { createIdentityStore } from "../../ingest/agents/identity-store.ts";
-import { startControlPlane, type ControlPlane } from "../../tools/k8s/control-plane.ts";
-import { useStores, type Stores } from "../support/stores.ts";
-import { createGpuCluster, type GpuCluster } from "./support/gpu-cluster.ts";
+import type { ControlPlane } from "../../tools/k8s/control-plane.ts";
+import type { Stores } from "../support/stores.ts";
+import { startGpuCluster, type GpuCluster } from "./support/gpu-cluster.ts";
 
-const root = join(import.meta.dirname, "../..");
 const image = "registry.example/agent:1";
 let cluster: ControlPlane;
 let stores: Stores;
 let gpus: GpuCluster;
 
 before(async () => {
-  [cluster, stores] = await Promise.all([
-    startControlPlane({ controllers: true, scheduler: true }),
-    useStores(),
-  ]);
-  await cluster.apply(readFileSync(join(root, `crds/${group}_gpupools.yaml`), "utf8"));
-  await cluster.kubectl("wait", "--for=condition=Established", `crd/gpupools.${group}`);
-  gpus = await createGpuCluster(cluster, stores.sql);
+  gpus = await startGpuCluster();
+  ({ cluster, stores } = gpus);
   await gpus.startOperator({ bundledImage: image });
 });
 after(async () => {
-  await gpus?.[Symbol.asyncDispose]();
-  await cluster?.[Symbol.asyncDispose]();
+  await gpus[Symbol.asyncDispose]();
 });
 
 test("two pools that overlap share the nodes by priority and age, and a change of it moves labels", async () => {
@@ -330,94 +320,6 @@ test("an operator that another one has followed writes nothing to PostgreSQL", a
     assert.equal((await stores.sql`SELECT FROM prices WHERE pool = 'g'`).length, 1);
   });
   await cluster.kubectl("delete", "gpupool", "g", "--timeout=120s");
-});
-
-test("why agents do not run is told: an image that cannot be pulled, a namespace that refuses them", async () => {
-  const { node, pool, eventually, statusOf, agentPods } = gpus;
-  const reason = async (name: string) => {
-    const { conditions } = await statusOf(name);
-    const { reason: is, message } = conditions.find(({ type }) => type === "AgentAvailable") ?? {};
-    return `${is}: ${message}`;
-  };
-  await node("i-1", { labels: { "gpu.test/i": "yes" } });
-  const select = { nodeSelector: { matchLabels: { "gpu.test/i": "yes" } } };
-  await pool("i", select);
-  await eventually("it has a pod", async () => assert.equal((await agentPods("i")).length, 1));
-  await gpus.failPull("i");
-  await eventually("the image", async () => {
-    assert.match(await reason("i"), /^ImagePullFailed: i-1 cannot pull .*no such image/);
-  });
-  const enforce = "pod-security.kubernetes.io/enforce";
-  await cluster.kubectl("label", "--overwrite", "ns", gpus.namespace, `${enforce}=baseline`);
-  await node("j-1", { labels: { "gpu.test/j": "yes" } });
-  await pool("j", { nodeSelector: { matchLabels: { "gpu.test/j": "yes" } } });
-  await eventually("the refusal", async () => {
-    gpus.nudge("j");
-    assert.match(await reason("j"), /^PodSecurityRejected: .*violates PodSecurity "baseline/);
-    const stalled = (await statusOf("j")).conditions.find(({ type }) => type === "Stalled");
-    assert.equal(stalled?.status, "True");
-  });
-  await cluster.kubectl("label", "--overwrite", "ns", gpus.namespace, `${enforce}=privileged`);
-  await cluster.kubectl("delete", "gpupool", "i", "j", "--timeout=120s");
-});
-
-test("GPUs that only DRA tells of are counted", async () => {
-  const { node, pool, eventually, statusOf } = gpus;
-  await node("k-1", { labels: { "gpu.test/k": "yes" } });
-  const gpu = (index: number) => ({
-    name: `gpu-${index}`,
-    attributes: { type: { string: "gpu" }, uuid: { string: `GPU-${index}` } },
-  });
-  const slice = {
-    name: "gpu-0-mig-1g10gb-19-0",
-    attributes: { type: { string: "mig" }, parentUUID: { string: "GPU-0" } },
-  };
-  await cluster.apply([
-    {
-      apiVersion: "resource.k8s.io/v1",
-      kind: "ResourceSlice",
-      metadata: { name: "k-1-gpu.nvidia.com" },
-      spec: {
-        driver: "gpu.nvidia.com",
-        nodeName: "k-1",
-        pool: { name: "k-1", generation: 1, resourceSliceCount: 1 },
-        devices: [gpu(0), gpu(1), slice],
-      },
-    },
-  ]);
-  // An operator that has just begun asks at once; later it asks once a minute.
-  await gpus.startOperator({ bundledImage: image });
-  await pool("k", { nodeSelector: { matchLabels: { "gpu.test/k": "yes" } } });
-  await eventually("two GPUs", async () => assert.equal((await statusOf("k")).gpus.total, 2));
-  await cluster.kubectl("delete", "gpupool", "k", "--timeout=120s");
-});
-
-test("an agent that runs and does not report is restarted once, and an event says so", async () => {
-  const { node, pool, eventually, agentPods, runPods } = gpus;
-  await node("l-1", { labels: { "gpu.test/l": "yes" } });
-  await pool("l", { nodeSelector: { matchLabels: { "gpu.test/l": "yes" } } });
-  const first = await eventually("it runs", async () => {
-    await runPods("l");
-    const [pod] = await agentPods("l");
-    assert.ok(pod);
-    return pod.metadata.name;
-  });
-  await stores.sql`
-    INSERT INTO component_status (component, instance, version, updated_at, status)
-    VALUES ('ingest', 'of-the-test', 'test', now(), '{}')`;
-  await gpus.reconcileAll();
-  assert.equal((await agentPods("l"))[0]?.metadata.name, first, "not before its time");
-  await gpus.startOperator({ bundledImage: image, aheadMs: 900_000 });
-  await eventually("another pod", async () => {
-    const [pod] = await agentPods("l");
-    assert.ok(pod !== undefined && pod.metadata.name !== first);
-  });
-  await eventually("an event", async () => {
-    const events = await cluster.kubectl("get", "events.events.k8s.io", "-A", "-o", "json");
-    assert.match(events, /AgentRestarted/);
-  });
-  await gpus.startOperator({ bundledImage: image });
-  await cluster.kubectl("delete", "gpupool", "l", "--timeout=120s");
 });
 
 test("in a steady state nothing is written to the API server, and in the end nothing is left of the pools", async () => {

@@ -3,6 +3,8 @@
  * operators (the real manager and the real controller) one after the other.
  */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { every, systemClock as clock } from "@axonize/core/runtime/clock";
 import { createLog } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
@@ -14,7 +16,9 @@ import { createAccess } from "../../../operator/kube/access.ts";
 import { createManager, type Manager } from "../../../operator/kube/manager.ts";
 import type { ControllerBuilder, Reconciler } from "../../../operator/kube/types.ts";
 import { createFence } from "../../../operator/store/fence.ts";
-import type { ControlPlane } from "../../../tools/k8s/control-plane.ts";
+import { group } from "../../../operator/resources/crds/names.ts";
+import { startControlPlane, type ControlPlane } from "../../../tools/k8s/control-plane.ts";
+import { useStores } from "../../support/stores.ts";
 
 const namespace = "axonize-agents";
 const clusterName = "test";
@@ -54,7 +58,7 @@ interface PodSpec {
   }[];
 }
 interface Pod {
-  readonly metadata: { readonly name: string };
+  readonly metadata: { readonly name: string; readonly uid: string };
   readonly spec: PodSpec;
   readonly status?: {
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
@@ -70,9 +74,30 @@ interface DaemonSet {
   };
 }
 
-export type GpuCluster = Awaited<ReturnType<typeof createGpuCluster>>;
+export type GpuCluster = Awaited<ReturnType<typeof startGpuCluster>>;
 
-export async function createGpuCluster(cluster: ControlPlane, sql: Sql) {
+/** A control plane with the CRD, the agents' namespace and migrated stores; no operator yet. */
+export async function startGpuCluster() {
+  const [cluster, stores] = await Promise.all([
+    startControlPlane({ controllers: true, scheduler: true }),
+    useStores(),
+  ]);
+  const crd = join(import.meta.dirname, `../../../crds/${group}_gpupools.yaml`);
+  await cluster.apply(readFileSync(crd, "utf8"));
+  await cluster.kubectl("wait", "--for=condition=Established", `crd/gpupools.${group}`);
+  const gpus = await createGpuCluster(cluster, stores.sql);
+  return {
+    ...gpus,
+    cluster,
+    stores,
+    [Symbol.asyncDispose]: async () => {
+      await gpus[Symbol.asyncDispose]();
+      await cluster[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function createGpuCluster(cluster: ControlPlane, sql: Sql) {
   await cluster.apply([
     {
       apiVersion: "v1",
