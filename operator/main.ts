@@ -20,7 +20,7 @@ const clock = systemClock;
 
 await runProcess({
   name: "axonize-operator",
-  // A drain of 25 s, the lease's return in 3 s.
+  // A drain of 23 s, 2 s for what aborts, the lease's return in 3 s (kube/limits.ts).
   stopBudgetMs: 30_000,
   start: async (signal) => {
     const env = parseConfig(CleanupEnv, process.env);

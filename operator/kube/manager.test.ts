@@ -202,6 +202,20 @@ test("a process whose caches are not filled within two minutes is told to end, a
   assert.match(replica.fatal.join(), /configmaps is not filled: Forbidden/);
 });
 
+test("a reconcile that ignores its signal does not keep a stop from giving the lease back", async () => {
+  await using server = await startFaultServer();
+  server.set(path, { metadata: { name: "deaf" } });
+  const never = Promise.withResolvers<void>();
+  const replica = await startReplica(server, "first", async () => await never.promise, hurried);
+  await until(() => replica.runs.length === 1, "it runs");
+  const startMs = hurried.monotonic();
+  await replica.manager.stop();
+  assert.ok(hurried.monotonic() - startMs >= 23_000, "it had its time");
+  const lease = server.get(leasePath, "axonize-operator");
+  assert.match(JSON.stringify(lease), /"holderIdentity":""/);
+  never.resolve();
+});
+
 test("everything is looked at again about every ten hours, from the caches alone", async () => {
   const clock = createFakeClock();
   const stop = new AbortController();

@@ -14,7 +14,14 @@ import { createController, type Controller } from "./controller.ts";
 import { startLeadership, type Leadership } from "./elector-thread.ts";
 import type { LeaseOptions } from "./elector.ts";
 import { createInformers, type Informers } from "./informers.ts";
-import { cacheSyncMs, drainMs, requestBurst, requestsPerSecond, resyncMs } from "./limits.ts";
+import {
+  abortMs,
+  cacheSyncMs,
+  drainMs,
+  requestBurst,
+  requestsPerSecond,
+  resyncMs,
+} from "./limits.ts";
 import { createKubeMetrics, type KubeMetrics } from "./metrics.ts";
 import { createQueue, type WorkQueue } from "./queue.ts";
 import { createRateBucket } from "./rate-bucket.ts";
@@ -51,8 +58,6 @@ export interface Manager {
     controller: { wire(builder: ControllerBuilder): Reconciler },
     options?: { workers?: number },
   ): void;
-  /** Runs once this process leads, before the first reconcile. */
-  onLeading(hook: (epoch: number, signal: AbortSignal) => Promise<void>): void;
   start(): Promise<void>;
   isLeading(): boolean;
   /** Moves the gauges that depend on now. */
@@ -94,9 +99,8 @@ export function createManager(deps: ManagerDeps, options: ManagerOptions): Manag
   };
   const client = createKubeClient({ transport, gate });
   const informers = createInformers({ ...deps, transport, metrics });
-  const hooks: ((epoch: number, signal: AbortSignal) => Promise<void>)[] = [];
   const entries: Entry[] = [];
-  const parts = { ...deps, transport, metrics, informers, entries, hooks, state };
+  const parts = { ...deps, transport, metrics, informers, entries, state };
   const lifecycle = createLifecycle(parts, options);
   return {
     client,
@@ -121,7 +125,6 @@ export function createManager(deps: ManagerDeps, options: ManagerOptions): Manag
       );
       entries.push({ name, queue, recorder, wiring, controller });
     },
-    onLeading: (hook) => void hooks.push(hook),
     isLeading: () => state.leading !== undefined && state.leadership?.mayWrite() === true,
     observe: () => {
       for (const { queue } of entries) queue.observe();
@@ -147,7 +150,6 @@ interface Parts extends ManagerDeps {
   readonly metrics: KubeMetrics;
   readonly informers: Informers;
   readonly entries: readonly Entry[];
-  readonly hooks: readonly ((epoch: number, signal: AbortSignal) => Promise<void>)[];
   readonly state: State;
 }
 
@@ -170,7 +172,6 @@ function createLifecycle(
   };
   const lead = async (leadership: Leadership): Promise<void> => {
     const epoch = await leadership.acquired;
-    for (const hook of parts.hooks) await hook(epoch, work.signal);
     await informers.synced(work.signal);
     if (state.isStopping || work.signal.aborted) return;
     state.leading = Promise.all(
@@ -204,22 +205,25 @@ function createLifecycle(
       if (state.isStopping) return;
       state.isStopping = true;
       for (const { queue } of entries) queue.close();
-      const patience = new AbortController();
-      await Promise.race([
-        state.leading,
-        // Cut short when everything ended in time.
-        clock.sleep(drainMs, patience.signal).catch(() => undefined),
-      ]);
-      patience.abort();
+      await atMost(clock, drainMs, state.leading);
       work.abort(new Error("the process stops"));
-      await state.leading;
-      await Promise.all(entries.map(async ({ recorder }) => await recorder.idle()));
+      // Who ignores its signal, or an event that finds no server, does not keep the lease from being given back.
+      await atMost(clock, abortMs, state.leading);
+      await atMost(clock, abortMs, Promise.all(entries.map(({ recorder }) => recorder.idle())));
       end.abort(new Error("the process stops"));
       await loops;
       await state.leadership?.release();
       await parts.transport.close();
     },
   };
+}
+
+/** Waits for `work`, but not longer. */
+async function atMost(clock: Clock, ms: number, work: Promise<unknown> | undefined): Promise<void> {
+  const patience = new AbortController();
+  // Rejects only when it is cut short.
+  await Promise.race([work, clock.sleep(ms, patience.signal).catch(() => undefined)]);
+  patience.abort();
 }
 
 /** A process whose caches do not fill is of no use: it ends, tells why, and is started again. */
