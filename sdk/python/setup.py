@@ -12,7 +12,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-SOURCES = ["arena.c", "ring.c", "span.c", "llm.c", "methods.c", "type.c", "module.c"]
+SOURCES = ["clock.c", "arena.c", "ring.c", "span.c", "llm.c", "methods.c", "type.c", "module.c"]
 FLAGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-missing-field-initializers"]
 PROBE = "#include <Python.h>\n#include <sys/random.h>\nint main(void) { return Py_IsInitialized(); }\n"
 
@@ -48,7 +48,7 @@ extra = os.environ.get("AXONIZE_CFLAGS", "").split()
 core = Extension(
     "axonize._core",
     [f"csrc/{name}" for name in SOURCES],
-    depends=[f"csrc/{name}" for name in ("arena.h", "ring.h", "span.h", "wire.h")],
+    depends=[f"csrc/{name}" for name in ("arena.h", "clock.h", "ring.h", "span.h", "wire.h")],
     extra_compile_args=FLAGS + extra,
     extra_link_args=extra,
     optional=True,

@@ -11,6 +11,7 @@
 #include <Python.h>
 
 #include "arena.h"
+#include "clock.h"
 #include "ring.h"
 
 #define AX_BUCKETS 104
@@ -41,6 +42,7 @@ typedef struct {
   PyObject *current, *context_type, *key_value, *event, *exception_event, *exception_message,
       *type_name, *enter, *leave, *counted, *count;
   PyObject *wake, *gpu_hook; /* gpu_hook: called by the first span that names a device */
+  PyObject *drained;         /* memory of the last drain, used again once nobody looks at it */
   ax_ring ring;
   int enabled, need_start, draining, marking;
   uint64_t wake_at, generation, truncated;
@@ -53,7 +55,6 @@ extern PyTypeObject AxSpanType, AxLlmSpanType;
 
 #define ax_is_span(object) (Py_TYPE(object) == &AxSpanType || Py_TYPE(object) == &AxLlmSpanType)
 
-int64_t ax_monotonic(void);
 int64_t ax_realtime_offset(void);
 uint64_t ax_random(void);
 void ax_seed(void);

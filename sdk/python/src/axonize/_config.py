@@ -37,7 +37,7 @@ class Config(NamedTuple):
     endpoint: Endpoint
     headers: tuple[tuple[str, str], ...]
     resource: dict[str, Any]
-    batch_size: int = 512
+    batch_size: int = 2048
     flush_interval_s: float = 5.0
     timeout_s: float = 10.0
     compress: bool = False
@@ -48,6 +48,12 @@ class Config(NamedTuple):
     gpu_profiling: bool = False
     nvml_library: str | None = None
     span_ring: str | None = None
+
+    @property
+    def wake_at(self) -> int:
+        """Finished spans that are worth a request. More that wait already go with them, up to a batch:
+        of a burst, four times as many a request cost a tenth less."""
+        return min(512, self.batch_size)
 
 
 def resolve(given: Mapping[str, Any], env: Mapping[str, str] | None = None) -> Config:
@@ -61,7 +67,7 @@ def resolve(given: Mapping[str, Any], env: Mapping[str, str] | None = None) -> C
         resource=resource,
         batch_size=_number(
             "batch_size", given.get("batch_size"), env,
-            ("AXONIZE_BATCH_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"), 512, 1, 8192,
+            ("AXONIZE_BATCH_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"), 2048, 1, 8192,
         ),
         flush_interval_s=_number(
             "flush_interval_ms", given.get("flush_interval_ms"), env,

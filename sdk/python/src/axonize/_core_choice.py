@@ -1,6 +1,7 @@
 """Picks the hot path: the C core where it was built and works, else pure Python.
 
-`AXONIZE_PURE=1` forces the latter: the way out if native code is ever suspected.
+`AXONIZE_PURE=1` forces the latter: the way out if native code is ever suspected. `AXONIZE_CLOCK=system`
+keeps the core from reading time by the processor's counter, which it does where the kernel does.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def _choose() -> Any:
         _llm.counted,
         _llm.count,
     )
+    if os.environ.get("AXONIZE_CLOCK", "") == "system":
+        _core.system_clock()
     return _core
 
 

@@ -37,7 +37,7 @@ class Client(Protocol):
     """What sends: GrpcClient or HttpClient."""
 
     def send(
-        self, body: list[bytes], headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
+        self, body: list[bytes | memoryview], headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
         metrics: bool = False,
     ) -> Outcome: ...  # fmt: skip
     def close(self) -> None: ...
@@ -66,7 +66,7 @@ class Exporter:
         self._told_losses = 0
         self._dropped_before = core.stats()["dropped"]
         self._tell_losses = True
-        self._batch: tuple[list[bytes], int, float] | None = None
+        self._batch: tuple[list[bytes | memoryview], int, float] | None = None
         self._failures = 0
         self._not_before = 0.0
         self._last = monotonic()
@@ -120,7 +120,7 @@ class Exporter:
     def wake(self) -> None:
         """Called by the core in the user's thread: for the first span and whenever a batch is full."""
         with self._changed:
-            self._full = self._core.stats()["pending"] >= self._config.batch_size
+            self._full = self._core.stats()["pending"] >= self._config.wake_at
             if self._thread is None:
                 self._start()
             else:
@@ -233,7 +233,7 @@ class Exporter:
             if self._batch is None:
                 pending = self._core.stats()["pending"]
                 # The rest waits for company: a request costs as much as hundreds of spans.
-                if flushing or first or pending >= self._config.batch_size:
+                if flushing or first or pending >= self._config.wake_at:
                     self._batch = self._next_batch()
                 first = False
                 if self._batch is None:
@@ -253,7 +253,7 @@ class Exporter:
             if not outcome.ok:
                 return False
 
-    def _next_batch(self) -> tuple[list[bytes], int, float] | None:
+    def _next_batch(self) -> tuple[list[bytes | memoryview], int, float] | None:
         if self._closed:
             return None
         spans, count, marks = self._core.drain(self._config.batch_size, REQUEST_BYTES_MAX)

@@ -175,8 +175,9 @@ class Sampler:
                 for key, value in values:
                     device.series[key].add(now, value)
 
-    def attach(self, spans: bytes, marks: bytes) -> bytes:
+    def attach(self, spans: bytes | memoryview, marks: bytes) -> bytes:
         """Adds readings to the marked spans of a batch (see _values.MARK)."""
+        spans = bytes(spans)
         parts: list[bytes] = []
         done = 0
         for at, lead, size, _, start, end, gpus in MARK.iter_unpack(marks):

@@ -45,7 +45,7 @@ class GrpcClient:
         self._used = 0.0
 
     def send(
-        self, body: list[bytes], headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
+        self, body: list[bytes | memoryview], headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
         metrics: bool = False,
     ) -> Outcome:  # fmt: skip
         """Sends one ExportTraceServiceRequest, or one of metrics. Never raises."""
@@ -86,7 +86,7 @@ class GrpcClient:
         self.close()
         return False
 
-    def _attempt(self, message: list[bytes], headers: tuple[tuple[str, str], ...], deadline: float) -> Outcome:
+    def _attempt(self, message: list[bytes | memoryview], headers: tuple[tuple[str, str], ...], deadline: float) -> Outcome:
         try:
             return self._call(message, headers, deadline)
         except WireError as error:
@@ -102,7 +102,7 @@ class GrpcClient:
                 message=f"{self._config.endpoint.authority} does not speak gRPC: {error}",
             )  # fmt: skip
 
-    def _call(self, message: list[bytes], headers: tuple[tuple[str, str], ...], deadline: float) -> Outcome:
+    def _call(self, message: list[bytes | memoryview], headers: tuple[tuple[str, str], ...], deadline: float) -> Outcome:
         if self._wire is None:
             self._h2 = _h2.Connection()
             self._wire = Wire(self._config, deadline)

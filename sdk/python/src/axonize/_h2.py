@@ -83,7 +83,7 @@ class Connection:
         self._answers = 0
         return taken
 
-    def request(self, headers: list[tuple[str, str]], body: list[bytes], secret: frozenset[str]) -> Response:
+    def request(self, headers: list[tuple[str, str]], body: list[bytes | memoryview], secret: frozenset[str]) -> Response:
         """Begins a request; the answer fills while `feed` is called."""
         self._stream = self._next_stream
         self._next_stream += 2

@@ -30,7 +30,7 @@ class HttpClient:
         self._path = config.endpoint.path
 
     def send(
-        self, body: list[bytes], headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
+        self, body: list[bytes | memoryview], headers: Callable[[], tuple[tuple[str, str], ...]], deadline: float,
         metrics: bool = False,
     ) -> Outcome:  # fmt: skip
         """Sends one ExportTraceServiceRequest, or one of metrics. Never raises."""
@@ -51,7 +51,7 @@ class HttpClient:
         return outcome
 
     def _attempt(
-        self, body: list[bytes], encoding: str, headers: tuple[tuple[str, str], ...], deadline: float
+        self, body: list[bytes | memoryview], encoding: str, headers: tuple[tuple[str, str], ...], deadline: float
     ) -> Outcome:
         try:
             return self._call(body, encoding, headers, deadline)
@@ -60,7 +60,7 @@ class HttpClient:
             return Outcome(False, retry=True, cause=error.cause, message=str(error))
 
     def _call(
-        self, body: list[bytes], encoding: str, headers: tuple[tuple[str, str], ...], deadline: float
+        self, body: list[bytes | memoryview], encoding: str, headers: tuple[tuple[str, str], ...], deadline: float
     ) -> Outcome:
         if self._wire is None:
             self._wire = Wire(self._config, deadline)

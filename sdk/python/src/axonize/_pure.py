@@ -297,6 +297,9 @@ class LlmSpan(Span):
             self._default(key, value)
 
 
+clock = monotonic_ns  # what spans are timed by
+
+
 def span(name: str, *, parent: Any = None, kind: int = 1, **attributes: Any) -> Span:
     return Span(name, parent, kind, attributes)
 

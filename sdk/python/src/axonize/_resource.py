@@ -73,7 +73,7 @@ def encode_resource(attributes: Mapping[str, Any]) -> bytes:
     return field(0x0A, b"".join(pairs))
 
 
-def encode_request(resource: bytes, spans: bytes, dropped: int) -> list[bytes]:
+def encode_request(resource: bytes, spans: bytes | memoryview, dropped: int) -> list[bytes | memoryview]:
     """An ExportTraceServiceRequest around encoded spans, in two parts, so that spans are not copied.
 
     `dropped` is the count since the start.
