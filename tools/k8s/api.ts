@@ -164,7 +164,13 @@ async function send(
   config?: ClientConfig,
 ): Promise<Answer> {
   return await new Promise((resolve, reject) => {
-    const headers = { "content-type": "application/json", accept: "application/json" };
+    const text = body === undefined ? "" : JSON.stringify(body);
+    // Without a length Node sends no body with a DELETE that the server would read.
+    const headers = {
+      "content-type": "application/json",
+      accept: "application/json",
+      ...(text === "" ? {} : { "content-length": Buffer.byteLength(text) }),
+    };
     const timeout = { signal: AbortSignal.timeout(requestTimeoutMs) };
     const request = config
       ? httpsRequest(url, { method, headers, agent: false, ...timeout, ...config })
@@ -181,7 +187,7 @@ async function send(
         });
       });
     });
-    request.end(body === undefined ? undefined : JSON.stringify(body));
+    request.end(text);
   });
 }
 
