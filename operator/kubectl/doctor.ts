@@ -4,6 +4,7 @@
  * mends it. It changes nothing.
  */
 import * as z from "zod";
+import { injectionName } from "../injection/policy.ts";
 import { annotations, profileName } from "../resources/crds/names.ts";
 import { PluginError, type Item, type Kubectl } from "./kubectl.ts";
 import {
@@ -111,18 +112,14 @@ async function injectionFindings(
   of: { place: Item; pod: Pod; patient: Patient; tenant: Tenant | undefined },
 ): Promise<Finding[]> {
   const { place, pod, patient } = of;
-  const [policies, hooks, profile] = await Promise.all([
-    kubectl.list(["mutatingadmissionpolicies.admissionregistration.k8s.io"]),
-    kubectl.list(["mutatingwebhookconfigurations.admissionregistration.k8s.io"]),
+  // By name: what the chart installs of them has no labels, and there is one Axonize in a cluster.
+  const [policy, hook, profile] = await Promise.all([
+    kubectl.get(["mutatingadmissionpolicies.admissionregistration.k8s.io", injectionName]),
+    kubectl.get(["mutatingwebhookconfigurations.admissionregistration.k8s.io", injectionName]),
     kubectl.get(["injectionprofiles.axonize.io", profileName, "-n", patient.namespace]),
   ]);
-  const isOurs = ({ metadata }: Item): boolean =>
-    metadata.labels["app.kubernetes.io/part-of"] === "axonize";
-  const by = policies.some(isOurs)
-    ? "the admission policy"
-    : hooks.some(isOurs)
-      ? "the webhook"
-      : "";
+  const by =
+    policy !== undefined ? "the admission policy" : hook !== undefined ? "the webhook" : "";
   const mechanism: Finding =
     by === ""
       ? {

@@ -7,6 +7,7 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { mutatingWebhookConfiguration } from "../../operator/injection/webhook-config.ts";
 import { group } from "../../operator/resources/crds/names.ts";
 import { customResources } from "../../scripts/generate/crds.ts";
 import { runCommand } from "../../scripts/lanes.ts";
@@ -197,9 +198,18 @@ test("the doctor names each step that is wrong, with what mends it", async () =>
       metadata: { name: "axonize-ingest", namespace: "shop" },
       stringData: { AXONIZE_API_KEY_ID: "abc123", AXONIZE_API_KEY: "a-secret-value" },
     },
+    // As the chart installs it.
+    mutatingWebhookConfiguration({ service: { name: "hook", namespace: "axonize-system" } }),
+    {
+      apiVersion: "axonize.io/v1alpha1",
+      kind: "InjectionProfile",
+      metadata: { name: "axonize", namespace: "shop" },
+      spec: { endpoint: "http://ingest:4318", secretName: "axonize-ingest" },
+    },
   ]);
   const after = await axonize("doctor", "web-1", "-n", "shop");
   assert.match(after.text, /✓ Namespace shop is bound to tenant team-shop/);
+  assert.match(after.text, /✓ Variables are injected by the webhook/);
   assert.match(after.text, /✗ The namespace is OptIn, and the pod does not ask/);
   assert.match(after.text, /✓ Secret axonize-ingest holds key abc123/);
   assert.match(after.text, /✓ The tenant's key was last used/);
