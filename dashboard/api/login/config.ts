@@ -7,10 +7,7 @@ import { StartError } from "@axonize/core/runtime/error";
 import type { LoginOptions } from "./login.ts";
 import { RoleMapping } from "./roles.ts";
 
-/** https, or http where nothing leaves the machine. */
-const SafeUrl = z
-  .url({ protocol: /^https?$/, error: "must be http(s)://host/path" })
-  .transform((url) => url.replace(/\/+$/, ""));
+const HttpUrl = z.url({ protocol: /^https?$/, error: "must be http(s)://host/path" });
 
 const Roles = z.string().transform((text, context) => {
   let value: unknown;
@@ -28,15 +25,20 @@ const Roles = z.string().transform((text, context) => {
 });
 
 export const loginEnv = {
-  AXONIZE_PUBLIC_URL: SafeUrl.optional().describe(
-    "Address of the dashboard as people type it, such as https://example.com/axonize. Its path is the prefix that an Ingress passes on as it is; log-in needs it.",
-  ),
-  AXONIZE_OIDC_ISSUER: SafeUrl.refine(
+  AXONIZE_PUBLIC_URL: HttpUrl.transform((url) => url.replace(/\/+$/, ""))
+    .optional()
+    .describe(
+      "Address of the dashboard as people type it, such as https://example.com/axonize. Its path is the prefix that an Ingress passes on as it is; log-in needs it.",
+    ),
+  // As it is: an issuer that ends with a slash (authentik's, Auth0's) is another one without it.
+  AXONIZE_OIDC_ISSUER: HttpUrl.refine(
     (url) => url.startsWith("https:") || isLoopback(new URL(url).hostname),
     "must be https, except on loopback",
   )
     .optional()
-    .describe("OpenID Connect provider whose people may log in. Unset: keys alone."),
+    .describe(
+      "OpenID Connect provider whose people may log in, to the letter as its own metadata says it, a slash at the end included. Unset: keys alone.",
+    ),
   AXONIZE_OIDC_CLIENT_ID: z.string().optional().describe("Our client id at the provider."),
   AXONIZE_OIDC_CLIENT_SECRET: z
     .string()
