@@ -13,6 +13,7 @@ import type { Log } from "@axonize/core/runtime/log";
 import type { Sql } from "@axonize/core/runtime/postgres";
 import * as limits from "../limits.ts";
 import type { IngestMetrics } from "../metrics.ts";
+import { withinMs } from "../within.ts";
 
 interface Deps {
   clickhouse: ClickHouseClient;
@@ -45,7 +46,8 @@ export function startPurge(deps: Deps, options: PurgeOptions): AsyncDisposable {
   return {
     [Symbol.asyncDispose]: async () => {
       abort.abort();
-      await loop;
+      // A store that is away must not keep us from stopping; the lock goes with its connection.
+      await withinMs(clock, limits.settleMs, loop);
     },
   };
 }

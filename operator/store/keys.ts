@@ -15,6 +15,8 @@ export interface KeyPlace {
 }
 
 export interface PlacedKeyRow extends KeyRow {
+  readonly scopes: readonly string[];
+  readonly endsWithOverlap: boolean;
   readonly name: string;
   readonly namespace: string;
   readonly namespaceUid: string;
@@ -39,11 +41,13 @@ export async function readKeys(
       expires_at: Date | null;
       last_used_at: Date | null;
       overlap_seconds: number;
+      ends_with_overlap: boolean;
+      scopes: string[];
       rotate_request: string | null;
     }[]
   >`
     SELECT id, name, namespace, namespace_uid, state, created_at, activated_at, retired_at, expires_at,
-      last_used_at, overlap_seconds, rotate_request
+      last_used_at, overlap_seconds, ends_with_overlap, scopes, rotate_request
     FROM api_keys
     WHERE tenant_id = ${options.tenantId} AND owner = 'operator' AND cluster = ${options.cluster}
       ${place === undefined ? sql`` : sql`AND name = ${place.name} AND namespace_uid = ${place.namespaceUid}`}
@@ -61,6 +65,8 @@ export async function readKeys(
     expiresMs: row.expires_at?.getTime(),
     lastUsedMs: row.last_used_at?.getTime(),
     overlapSeconds: row.overlap_seconds,
+    endsWithOverlap: row.ends_with_overlap,
+    scopes: row.scopes,
     rotateRequest: row.rotate_request ?? undefined,
   }));
 }

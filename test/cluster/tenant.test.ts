@@ -78,7 +78,7 @@ test("a tenant gets a row, keys, Secrets, profiles and labels, and its status sa
   );
 });
 
-test("at rest nothing is written to the API, whatever is looked at again", async () => {
+test("at rest nothing is written to the API and no ingest process is woken, whatever is looked at again", async () => {
   await suite.t.reason("vision", "Ready", "Reconciled");
   const writes = (): string[] =>
     suite.cluster
@@ -107,12 +107,18 @@ test("at rest nothing is written to the API, whatever is looked at again", async
     quiet = writes().length;
     return quiet === was ? true : undefined;
   });
+  let woken = 0;
+  const listening = await suite.stores.sql.listen("axonize_access", () => {
+    woken += 1;
+  });
   for (let i = 0; i < 5; i += 1) {
     const before = await runs();
     suite.operator.nudge("vision");
     await eventually("a run", async () => ((await runs()) > before ? true : undefined));
   }
   assert.deepEqual(writes().slice(quiet), []);
+  await listening.unlisten();
+  assert.equal(woken, 0);
 });
 
 test("two tenants claim one namespace: the first has it, the other nothing there, until it is free", async () => {

@@ -16,7 +16,13 @@ import {
 import { decideOwnership } from "../../resources/tenant/ownership.ts";
 import { bytesOfQuantity } from "../../resources/tenant/quantity.ts";
 import { isRefusedValue, isSchemaOutdated } from "../../store/fence.ts";
-import { alignKeys, readKeys, revokeOthers, type PlacedKeyRow } from "../../store/keys.ts";
+import {
+  alignKeys,
+  readKeys,
+  revokeOthers,
+  type KeyPlace,
+  type PlacedKeyRow,
+} from "../../store/keys.ts";
 import {
   putBindings,
   putTenant,
@@ -192,27 +198,24 @@ async function bind(
       : [],
   );
   const mine = bindings.filter((binding) => binding.tenantId === tenantId);
-  const isChanged = !isSameBinding(mine, wanted);
-  const lost = new Set<string>();
   const places = placesOf(world, run, { spec, bound: wanted });
-  await fence.write({ clusterUid: run.clusterUid, epoch: run.epoch }, async (tx) => {
-    if (isChanged) {
-      const taken = await putBindings(tx, {
-        cluster: options.cluster,
-        tenantId,
-        namespaces: wanted,
-      });
-      for (const uid of taken) lost.add(uid);
-    }
-    await alignKeys(tx, {
-      tenantId,
-      cluster: options.cluster,
-      keys: spec.apiKeys.map(alignmentOf),
+  const isChanged = !isSameBinding(mine, wanted);
+  const known = await fence.read(async (sql) => await readKeys(sql, { tenantId, cluster }));
+  const isAligned = areAligned(known, { spec, places });
+  const lost = new Set<string>();
+  // A statement that changes nothing would wake every ingest process, too.
+  if (isChanged || !isAligned) {
+    await fence.write({ clusterUid: run.clusterUid, epoch: run.epoch }, async (tx) => {
+      if (isChanged) {
+        const taken = await putBindings(tx, { cluster, tenantId, namespaces: wanted });
+        for (const uid of taken) lost.add(uid);
+      }
+      await alignKeys(tx, { tenantId, cluster, keys: spec.apiKeys.map(alignmentOf) });
+      const kept = places.filter(({ namespaceUid }) => !lost.has(namespaceUid));
+      const count = await revokeOthers(tx, { tenantId, cluster, places: kept });
+      if (count > 0) world.metrics.revoked.inc({ reason: "Unbound" }, count);
     });
-    const kept = places.filter(({ namespaceUid }) => !lost.has(namespaceUid));
-    const count = await revokeOthers(tx, { tenantId, cluster: options.cluster, places: kept });
-    if (count > 0) world.metrics.revoked.inc({ reason: "Unbound" }, count);
-  });
+  }
   return {
     kind: "synced",
     row,
@@ -222,7 +225,9 @@ async function bind(
         : claim,
     ),
     boundMs: await boundTimes(world, run, { mine, isChanged }),
-    keys: await fence.read(async (sql) => await readKeys(sql, { tenantId, cluster })),
+    keys: isAligned
+      ? known
+      : await fence.read(async (sql) => await readKeys(sql, { tenantId, cluster })),
     left: mine
       .filter(({ namespaceUid }) => !wanted.some(({ uid }) => uid === namespaceUid))
       .map(({ namespace }) => namespace),
@@ -244,6 +249,27 @@ async function boundTimes(
       )
     : parts.mine;
   return new Map(mine.map(({ namespaceUid, boundMs }) => [namespaceUid, boundMs]));
+}
+
+/** Every key that lives has its place, and says what the spec says of it. */
+function areAligned(
+  keys: readonly PlacedKeyRow[],
+  { spec, places }: { spec: AxonizeTenantSpec; places: readonly KeyPlace[] },
+): boolean {
+  const there = new Set(places.map(({ name, namespaceUid }) => `${name}/${namespaceUid}`));
+  const wanted = new Map(spec.apiKeys.map((key) => [key.name, alignmentOf(key)]));
+  return keys
+    .filter(({ state }) => state !== "revoked")
+    .every((row) => {
+      const wish = wanted.get(row.name);
+      return (
+        wish !== undefined &&
+        there.has(`${row.name}/${row.namespaceUid}`) &&
+        wish.overlapSeconds === row.overlapSeconds &&
+        wish.endsWithOverlap === row.endsWithOverlap &&
+        wish.scopes.join() === row.scopes.join()
+      );
+    });
 }
 
 const alignmentOf = (key: AxonizeTenantSpec["apiKeys"][number]) => ({

@@ -29,7 +29,7 @@ import {
 } from "../../resources/tenant/objects.ts";
 import type { PlacedKeyRow } from "../../store/keys.ts";
 import { runKey, type KeyReport } from "./issue.ts";
-import { labelRepairsPerMinute, secretsRemembered } from "./limits.ts";
+import { clusterRetryMs, labelRepairsPerMinute, secretsRemembered } from "./limits.ts";
 import type { Run, World } from "./types.ts";
 
 export interface BoundPlace {
@@ -84,7 +84,10 @@ export async function settleNamespace(
     if (!isApiError(error) || isConflict(error)) throw error;
     const reason = error.status === 403 ? ("Forbidden" as const) : ("IssueFailed" as const);
     const message = `${place.name}: ${errorMessage(error)}`;
-    return { name: place.name, keys, trouble: { reason, message }, retryMs: 30_000 };
+    // A right that was just given takes the API server a moment to see.
+    const isFresh = reason === "Forbidden" && world.options.secretAccess.kind === "PerNamespace";
+    const retryMs = isFresh ? 2_000 : clusterRetryMs;
+    return { name: place.name, keys, trouble: { reason, message }, retryMs };
   }
 }
 
@@ -229,34 +232,39 @@ const isOfAnother = (world: World, owner: Owner, namespace: string): boolean =>
     );
 
 async function cleanUpUnfollowed(
-  { client, options }: World,
+  world: World,
   owner: Owner,
   { left, secretNames }: { left: readonly string[]; secretNames: readonly string[] },
 ): Promise<void> {
-  if (options.secretAccess.kind === "Cluster") return;
+  const { client, options } = world;
   for (const namespace of left) {
-    for (const name of secretNames) {
-      const { items } = await client.list<KubeObject>(secretKind, {
-        namespace,
-        fieldSelector: `metadata.name=${name}`,
-        labelSelector: `${labels.tenantUid}=${owner.uid}`,
-        metadataOnly: true,
-      });
-      for (const { metadata } of items.filter((each) => each.metadata.name === name)) {
-        await client.delete(
-          { kind: secretKind, namespace, name },
-          metadata.uid === undefined ? {} : { uid: metadata.uid },
-        );
-      }
-    }
     const ref = { kind: roleBindings, namespace, name: roleBindingName };
-    const binding = await client.get<KubeObject>(ref);
-    // Another tenant may have the namespace by now, and the binding with it.
-    if (binding?.metadata.labels?.[labels.tenantUid] !== owner.uid) continue;
-    await client.delete(
-      ref,
-      binding.metadata.uid === undefined ? {} : { uid: binding.metadata.uid },
-    );
+    const isCentral = namespace === options.operatorNamespace;
+    const binding = isCentral ? undefined : await client.get<KubeObject>(ref);
+    const isOurs = binding?.metadata.labels?.[labels.tenantUid] === owner.uid;
+    // Without it there is nothing of ours, or it went before; or another tenant has the namespace by now.
+    if (!isCentral && !isOurs) continue;
+    for (const name of secretNames) await deleteOwnSecret(world, owner, { namespace, name });
+    if (binding === undefined) continue;
+    const { uid } = binding.metadata;
+    await client.delete(ref, uid === undefined ? {} : { uid });
+  }
+}
+
+async function deleteOwnSecret(
+  { client }: World,
+  owner: Owner,
+  { namespace, name }: { namespace: string; name: string },
+): Promise<void> {
+  const { items } = await client.list<KubeObject>(secretKind, {
+    namespace,
+    fieldSelector: `metadata.name=${name}`,
+    labelSelector: `${labels.tenantUid}=${owner.uid}`,
+    metadataOnly: true,
+  });
+  for (const { metadata } of items) {
+    const only = metadata.uid === undefined ? {} : { uid: metadata.uid };
+    await client.delete({ kind: secretKind, namespace, name }, only);
   }
 }
 
