@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { parse } from "yaml";
+import { roleBindingName } from "../../operator/resources/tenant/objects.ts";
 import { ensureBinaries } from "../../tools/k8s/binaries.ts";
 import {
   chart,
@@ -171,4 +172,31 @@ test("what others name is named: Services, the agents' account, endpoints, Secre
   // External stores come from Secrets whole: no part of a URL is in the release.
   assert.doesNotMatch(textOf("production"), /(postgres|clickhouse)[^\s]*:\/\//);
   assert.match(textOf("clickhouse-cluster"), /AXONIZE_CLICKHOUSE_CLUSTER\n\s+value: "\{cluster\}"/);
+});
+
+test("of RoleBindings the operator may change none but its own, and give none but one role", () => {
+  const role = setObjects("hardened").find(
+    (object) => nameOf(object) === "ClusterRole axonize-operator",
+  );
+  // As a ClusterRole has them.
+  const rules = role?.["rules"] as readonly {
+    readonly resources: readonly string[];
+    readonly resourceNames?: readonly string[];
+    readonly verbs: readonly string[];
+  }[];
+  const mine = rules.filter(({ resources }) => resources.includes("rolebindings"));
+  // A name cannot be asked for where an object is made: there `bind` is the bound.
+  assert.deepEqual(
+    mine.filter(({ resourceNames }) => resourceNames === undefined).flatMap(({ verbs }) => verbs),
+    ["create"],
+  );
+  assert.deepEqual(
+    mine.flatMap(({ resourceNames }) => resourceNames ?? []),
+    [roleBindingName],
+  );
+  const bindable = rules.filter(({ verbs }) => verbs.includes("bind"));
+  assert.deepEqual(
+    bindable.map(({ resourceNames }) => resourceNames),
+    [["axonize-operator-secrets"]],
+  );
 });
