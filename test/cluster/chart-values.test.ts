@@ -200,3 +200,20 @@ test("of RoleBindings the operator may change none but its own, and give none bu
     [["axonize-operator-secrets"]],
   );
 });
+
+test("what the operator needs to reach its cluster, the cleanup before an uninstall has, too", async () => {
+  const proxy = "operator.extraEnv[0].name=HTTPS_PROXY,operator.extraEnv[0].value=http://proxy:1";
+  const text = await render(helm, "--set", proxy);
+  const having = workloadsOf(objectsOf(text))
+    .filter(({ object }) => /-(operator|cleanup)$/.test(object.metadata.name))
+    .map(({ containers, object }) => [
+      object.kind,
+      containers.flatMap(({ name, env }) =>
+        env?.some((one) => one.name === "HTTPS_PROXY") === true ? [name] : [],
+      ),
+    ]);
+  assert.deepEqual(having, [
+    ["Deployment", ["bootstrap", "operator"]],
+    ["Job", ["stop", "cleanup", "secrets"]],
+  ]);
+});
