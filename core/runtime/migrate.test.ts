@@ -8,7 +8,7 @@ import { openDatabases } from "../../test/support/start-stores.ts";
 import { useStores } from "../../test/support/stores.ts";
 import { StartError } from "./error.ts";
 import { silentLog } from "./log.ts";
-import { migrateClickHouse, migratePostgres, renderClickHouse } from "./migrate.ts";
+import { createDatabase, migrateClickHouse, migratePostgres, renderClickHouse } from "./migrate.ts";
 
 const migrations = join(import.meta.dirname, "../../migrations");
 const stores = await useStores();
@@ -130,6 +130,25 @@ test("every migration has a cluster form that the engine parses", async () => {
   assert.equal(
     distributed,
     "CREATE TABLE IF NOT EXISTS spans ON CLUSTER 'main' AS spans_local ENGINE = Distributed('main', 'axonize', spans_local, cityHash64(trace_id))",
+  );
+});
+
+test("the database is made on the cluster, too, also by a macro's name", async () => {
+  const formatted = async (statement: string): Promise<string> => {
+    const answer = await stores.clickhouse.query({
+      query: "SELECT formatQuerySingleLine({statement:String}) AS formatted",
+      query_params: { statement },
+      format: "JSONEachRow",
+    });
+    return (await answer.json<{ formatted: string }>())[0]?.formatted ?? "";
+  };
+  assert.equal(
+    await formatted(createDatabase("axonize", "{cluster}")),
+    "CREATE DATABASE IF NOT EXISTS axonize ON CLUSTER `{cluster}`",
+  );
+  assert.equal(
+    await formatted(createDatabase("a`b", undefined)),
+    "CREATE DATABASE IF NOT EXISTS `a\\`b`",
   );
 });
 

@@ -141,6 +141,10 @@ function replicated(engine: string, table: string | undefined): string {
   return `Replicated${name}(${[path, "'{replica}'", ...(args === undefined ? [] : [args])].join(", ")})`;
 }
 
+/** A literal, because ON CLUSTER takes no parameter: `{name:Identifier}` is a syntax error there. */
+export const createDatabase = (database: string, cluster: string | undefined): string =>
+  `CREATE DATABASE IF NOT EXISTS \`${database.replaceAll(/[\\`]/g, String.raw`\$&`)}\`${cluster === undefined ? "" : ` ON CLUSTER ${literal(cluster)}`}`;
+
 const literal = (text: string): string => `'${text.replaceAll(/[\\']/g, String.raw`\$&`)}'`;
 
 interface Migration {

@@ -10,7 +10,7 @@ import { createClickHouse, type ClickHouseClient } from "./clickhouse.ts";
 import type { Clock } from "./clock.ts";
 import { errorMessage, StartError } from "./error.ts";
 import type { Log } from "./log.ts";
-import { migrateClickHouse, migratePostgres } from "./migrate.ts";
+import { createDatabase, migrateClickHouse, migratePostgres } from "./migrate.ts";
 import { createPostgres, type Sql } from "./postgres.ts";
 
 export interface Servers extends AsyncDisposable {
@@ -115,10 +115,7 @@ export async function ensureDatabase(
     base.pathname = "/default";
     const admin = createClickHouse({ url: base.href, application: "axonize-migrate" });
     try {
-      await admin.command({
-        query: `CREATE DATABASE IF NOT EXISTS {database:Identifier}${cluster === undefined ? "" : " ON CLUSTER {cluster:Identifier}"}`,
-        query_params: { database, cluster },
-      });
+      await admin.command({ query: createDatabase(database, cluster) });
     } finally {
       await admin.close();
     }
