@@ -165,4 +165,10 @@ test("the Secret keeps all of it; nonsense in it counts as nothing", () => {
   assert.equal(fromSecretData(undefined), undefined);
   assert.equal(fromSecretData({}), undefined);
   assert.equal(fromSecretData({ ...toSecretData(full), "tls.crt": "bm9uc2Vuc2U=" }), undefined);
+  // A key that is none, or another one's, can neither sign nor serve.
+  for (const name of ["ca.key", "tls.key"]) {
+    for (const key of ["bm9uc2Vuc2U=", toSecretData(first())[name] ?? ""]) {
+      assert.equal(fromSecretData({ ...toSecretData(full), [name]: key }), undefined, name);
+    }
+  }
 });

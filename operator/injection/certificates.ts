@@ -5,7 +5,7 @@
  * An authority is announced before it signs and trusted until its end, so that at every moment every
  * apiserver trusts whatever any replica shows.
  */
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import {
   announceMs,
@@ -124,7 +124,6 @@ export function fromSecretData(
   const serving = { cert: text("tls.crt"), key: text("tls.key") };
   const next = { cert: text("next-ca.crt"), key: text("next-ca.key") };
   const previous = text("previous-ca.crt");
-  const isPair = (pair: KeyPair): boolean => isCertificate(pair.cert) && pair.key !== "";
   if (!isPair(authority) || !isPair(serving)) return undefined;
   return {
     authority,
@@ -132,6 +131,14 @@ export function fromSecretData(
     ...(isPair(next) ? { next: { ...next, since: Date.parse(text("next-since")) || 0 } } : {}),
     ...(isCertificate(previous) ? { previous } : {}),
   };
+}
+
+function isPair({ cert, key }: KeyPair): boolean {
+  try {
+    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return false; // not one, whatever it is
+  }
 }
 
 function isCertificate(text: string): boolean {
