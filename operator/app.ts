@@ -12,7 +12,7 @@ import { createGpuPoolMetrics } from "./controllers/gpupool/metrics.ts";
 import { createGpuPoolReconciler } from "./controllers/gpupool/reconciler.ts";
 import { createPoolStore } from "./controllers/gpupool/store.ts";
 import { createTenantReconciler, type InjectionState } from "./controllers/tenant/reconciler.ts";
-import { createInjectionProbe, detectInjection } from "./injection/detect.ts";
+import { createInjectionProbe } from "./injection/detect.ts";
 import { createInjectionMetrics } from "./injection/metrics.ts";
 import { createWebhookController } from "./injection/webhook-controller.ts";
 import { createWebhookServer, type WebhookServer } from "./injection/webhook-server.ts";
@@ -58,7 +58,7 @@ export async function createOperator(
   const { client } = manager;
   const warnings = new Map<string, string>();
   const stop = new AbortController();
-  const webhook: { server?: WebhookServer } = {};
+  const webhook: WebhookState = { server: undefined, isInUse: () => false };
   const health = createHealth({ manager, metrics, warnings, webhook });
 
   await using started = new AsyncDisposableStack();
@@ -90,10 +90,12 @@ export async function createOperator(
       { agents: config.agents, bundledImage: config.agentImage },
     ),
   );
-  if (injection.mechanism === "webhook") {
-    webhook.server = addWebhook(deps, manager, config);
-    await webhook.server.listen(config.webhookListen);
-    started.defer(async () => await webhook.server?.close());
+  if (injection.mayBeWebhook) {
+    const server = addWebhook(deps, manager, config);
+    webhook.server = server;
+    webhook.isInUse = () => injection.mechanism() === "webhook";
+    await server.listen(config.webhookListen);
+    started.defer(async () => await server.close());
   }
   await manager.start();
   started.defer(async () => await manager.stop());
@@ -115,14 +117,23 @@ export async function createOperator(
   };
 }
 
+interface WebhookState {
+  server: WebhookServer | undefined;
+  /** It is what injects, as far as is known. */
+  isInUse: () => boolean;
+}
+
 function createHealth(parts: {
   manager: Manager;
   metrics: OperatorMetrics;
   warnings: ReadonlyMap<string, string>;
-  webhook: { readonly server?: WebhookServer };
+  webhook: WebhookState;
 }): Health {
   const { manager, metrics, warnings, webhook } = parts;
-  const problems = (): string[] => [...manager.problems(), ...(webhook.server?.problems() ?? [])];
+  const problems = (): string[] => [
+    ...manager.problems(),
+    ...(webhook.isInUse() ? (webhook.server?.problems() ?? []) : []),
+  ];
   return {
     problems,
     warnings: () => [...warnings.values()],
@@ -157,15 +168,16 @@ async function startInjection(
   { client }: Manager,
   { injection: setting, namespace }: OperatorConfig,
 ) {
-  const mechanism = await detectInjection(client, setting);
   const probe = createInjectionProbe({ client, clock }, { setting, namespace });
-  let state: InjectionState = await probe.fact();
+  let state = await probe.fact();
   const onError = (error: unknown): void => {
     log.warn({ event: "operator.injection", reason: errorMessage(error) });
   };
   return {
-    mechanism,
-    state: () => state,
+    mechanism: () => state.mechanism,
+    // Helm makes its configuration after the operator: what is not there yet may come.
+    mayBeWebhook: setting === "webhook" || (setting === "auto" && state.mechanism !== "policy"),
+    state: (): InjectionState => state,
     run: async (signal: AbortSignal) =>
       await every({ clock, ms: injectionRefreshMs, signal, onError }, async () => {
         state = await probe.fact();

@@ -12,6 +12,8 @@ import { migratePostgres } from "@axonize/core/runtime/migrate";
 import { createPostgres } from "@axonize/core/runtime/postgres";
 import { crdFiles, crdOf } from "../../scripts/generate/crds.ts";
 import { gpuPool } from "../../operator/resources/crds/gpu-pool.ts";
+import { mutatingWebhookConfiguration } from "../../operator/injection/webhook-config.ts";
+import { freePort } from "../../tools/k8s/parts.ts";
 import { startControlPlane, type ControlPlane } from "../../tools/k8s/control-plane.ts";
 import { eventually } from "./support/eventually.ts";
 import { startHostStores, type HostStores } from "./support/host-stores.ts";
@@ -49,7 +51,7 @@ interface Operator {
   metrics(): Promise<string>;
 }
 
-function run(...args: readonly string[]): Operator {
+function run(args: readonly string[] = [], env: Record<string, string> = {}): Operator {
   const child = spawn(process.execPath, [join(root, "operator/main.ts"), ...args], {
     env: {
       PATH: `${dirname(process.execPath)}:/usr/bin:/bin`,
@@ -60,6 +62,7 @@ function run(...args: readonly string[]): Operator {
       AXONIZE_INGEST_ENDPOINT: "axonize-ingest.axonize-system.svc:4317",
       AXONIZE_INJECTION_ENDPOINT: "http://axonize-ingest.axonize-system.svc:4318",
       AXONIZE_OPERATOR_OPS_LISTEN: "127.0.0.1:0",
+      ...env,
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -154,7 +157,7 @@ test("the operator leads, serves a tenant and a pool, is followed by its second,
   second.process.kill("SIGTERM");
   assert.equal(await second.ended, 0, second.log());
 
-  const cleanup = run("cleanup");
+  const cleanup = run(["cleanup"]);
   assert.equal(await cleanup.ended, 0, cleanup.log());
   assert.equal(await isThere(secretPath), false);
   for (const path of ["axonizetenants/team-a", "gpupools/pool"]) {
@@ -169,7 +172,7 @@ test("the operator leads, serves a tenant and a pool, is followed by its second,
   assert.equal(await isThere(profiles), false);
   const daemonSets = "/apis/apps/v1/namespaces/axonize-agents/daemonsets";
   assert.deepEqual((await json<{ items: unknown[] }>(daemonSets)).items, []);
-  const again = run("cleanup");
+  const again = run(["cleanup"]);
   assert.equal(await again.ended, 0, "a second run finds nothing");
   assert.match(again.log(), /"done":0/);
   await cluster.kubectl("delete", "gpupool/pool", "axonizetenant/team-a", "--timeout=30s");
@@ -232,4 +235,29 @@ test("an operator whose API server is away waits for it, and ends when it is ask
   );
   patient.process.kill("SIGTERM");
   assert.equal(await patient.ended, 0);
+});
+
+test("below 1.36 the webhook serves also where its configuration comes after the operator, as Helm makes it", async () => {
+  await using older = await startControlPlane({
+    flags: { apiserver: ["--emulated-version=1.35"] },
+  });
+  for (const [path, text] of crdFiles()) if (path.startsWith("crds/")) await older.apply(text);
+  await older.kubectl("create", "namespace", "axonize-system");
+  const port = await freePort("127.0.0.1");
+  const operator = run([], {
+    KUBECONFIG: older.kubeconfigFile,
+    AXONIZE_WEBHOOK_LISTEN: `127.0.0.1:${port}`,
+  });
+  await eventually(`it leads, with nothing to inject by\n${operator.log()}`, async () =>
+    (await operator.ready()).startsWith("ready, leading") ? true : undefined,
+  );
+  await older.apply([mutatingWebhookConfiguration({ url: `https://127.0.0.1:${port}` })]);
+  const path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/axonize-inject";
+  await eventually(`it is trusted\n${operator.log()}`, async () => {
+    const { body } = await older.request("GET", path);
+    return body.includes("caBundle") ? true : undefined;
+  });
+  assert.match(await operator.metrics(), /axonize_operator_webhook_certificate_expiry_seconds 1/);
+  operator.process.kill("SIGTERM");
+  assert.equal(await operator.ended, 0, operator.log());
 });
