@@ -59,7 +59,7 @@ export async function runKey(world: World, run: Run, task: KeyTask): Promise<Key
   };
   const outcome = await settleKey(group, wish);
   tell(world, run, task, outcome);
-  let state = await lookAtSecret(world, run.owner, secret);
+  let state = await group.look();
   if (!state.isFrameRight) {
     await repairFrame(world, run.owner, secret, state);
     state = await lookAtSecret(world, run.owner, secret);

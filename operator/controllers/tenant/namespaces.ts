@@ -86,6 +86,8 @@ export async function settleNamespace(
     const message = `${place.name}: ${errorMessage(error)}`;
     // A right that was just given takes the API server a moment to see.
     const isFresh = reason === "Forbidden" && world.options.secretAccess.kind === "PerNamespace";
+    // Or somebody took it away: it is given anew.
+    if (isFresh) granted.get(world)?.delete(place.uid);
     const retryMs = isFresh ? 2_000 : clusterRetryMs;
     return { name: place.name, keys, trouble: { reason, message }, retryMs };
   }

@@ -165,11 +165,20 @@ export function createKeyGroup(
   world: World,
   run: Run,
   parts: { key: ApiKeySpec; place: KeyPlace; secret: SecretPlace; known: readonly PlacedKeyRow[] },
-): KeyGroup {
+): KeyGroup & { look(): Promise<SecretState> } {
   const { key, place, secret } = parts;
   const { client, fence } = world;
   const writer = { clusterUid: run.clusterUid, epoch: run.epoch };
   let known: readonly PlacedKeyRow[] | undefined = parts.known;
+  // What this run has written stands for a look: at first there are two thousand of them.
+  let written: SecretState | undefined;
+  const look = async (): Promise<SecretState> =>
+    written ?? (await lookAtSecret(world, run.owner, secret));
+  const wrote = ({ metadata }: KubeObject): void => {
+    written = stateOf(metadata, run.owner, secret);
+    const name = `${secret.namespace}/${secret.name}`;
+    world.secrets.set(name, metadata.resourceVersion ?? "", secret.endpoint, written);
+  };
   const changed = async (effect: () => Promise<unknown>): Promise<void> => {
     // Whether it failed or not: what is known is from before.
     known = undefined;
@@ -178,7 +187,8 @@ export function createKeyGroup(
   return {
     rows: async () =>
       (known ??= await fence.read(async (sql) => await readKeys(sql, { ...place, place }))),
-    secret: async () => (await lookAtSecret(world, run.owner, secret)).view,
+    look,
+    secret: async () => (await look()).view,
     insertPending: async (made, rotateRequest) =>
       await changed(
         async () =>
@@ -193,18 +203,21 @@ export function createKeyGroup(
       ),
     writeSecret: async (made, seen) => {
       const object = secretWithKey(run.owner, secret, { ...made, endpoint: secret.endpoint });
+      written = undefined;
       if (seen.kind !== "ours") {
-        await client.create(object, secretKind);
+        wrote(await client.create<KubeObject>(object, secretKind));
         return;
       }
       const metadata = { ...object.metadata, resourceVersion: seen.resourceVersion };
-      await client.apply(
-        { ...object, metadata, apiVersion: apiVersionOf(secretKind) },
-        secretKind,
-        {
-          manager: managers.key,
-          force: true,
-        },
+      wrote(
+        await client.apply<KubeObject>(
+          { ...object, metadata, apiVersion: apiVersionOf(secretKind) },
+          secretKind,
+          {
+            manager: managers.key,
+            force: true,
+          },
+        ),
       );
     },
     promote: async (step) =>
