@@ -121,6 +121,13 @@ test("in hardened mode the operator sees Secrets of bound namespaces only, and l
   await suite.cluster.kubectl("-n", "hardened", "delete", "secret", "axonize-ingest");
   hardened.nudge("hardened");
   await eventually("the Secret is back", async () => await suite.t.secret("hardened"));
+  // The right itself, too, where somebody takes it away.
+  await suite.cluster.kubectl("-n", "hardened", "delete", "rolebinding", "axonize-tenant-secrets");
+  await suite.cluster.kubectl("-n", "hardened", "delete", "secret", "axonize-ingest");
+  await eventually("the Secret and the right are back", async () => {
+    hardened.nudge("hardened");
+    return (await suite.t.secret("hardened")) && (await suite.t.read(roleBinding));
+  });
   const places = suite.cluster
     .auditEvents()
     .filter(
@@ -173,7 +180,8 @@ async function hardenedAccount(): Promise<{ name: string; kubeconfig: string }> 
       rule("", "namespaces", ["list", "watch", "patch"]),
       rule("events.k8s.io", "events", ["create", "patch"]),
       rule("coordination.k8s.io", "leases", ["get", "create", "update"]),
-      rule(rbac, "rolebindings", ["get", "create", "patch", "delete"]),
+      rule(rbac, "rolebindings", ["create"]),
+      rule(rbac, "rolebindings", ["get", "patch", "delete"], ["axonize-tenant-secrets"]),
       rule(rbac, "clusterroles", ["bind"], [secretsRole]),
     ]),
     bind("ClusterRoleBinding", { name: "test-operator" }, "test-operator"),
