@@ -12,6 +12,7 @@ import { deviceView, type DeviceView } from "./metrics/device-view.ts";
 import { createOtlpExport } from "./metrics/otlp.ts";
 import { startMetricsServer } from "./metrics/server.ts";
 import type { Reporter } from "./report.ts";
+import { createRingForwarder } from "./ring/forwarder.ts";
 import { createSamplingMetrics } from "./sampling/metrics.ts";
 import { createSampler } from "./sampling/sampler.ts";
 import { reportStatus } from "./status.ts";
@@ -75,7 +76,8 @@ export async function createAgent(deps: AgentDeps, config: AgentConfig): Promise
     const options = { endpoint: config.otlpEndpoint };
     opening.use(createOtlpExport({ clock, log, view, sent }, options));
   }
-  const { podResourcesSocket } = config;
+  const { podResourcesSocket, spanRings } = config;
+  if (spanRings) opening.use(createRingForwarder({ clock, log, registry }, spanRings));
   opening.use(reportStatus({ clock, log, reporter, sampler, identity, podResourcesSocket }));
   const closing = opening.move();
   return {

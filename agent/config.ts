@@ -50,6 +50,11 @@ export const AgentEnv = z.object({
   AXONIZE_AGENT_STATE_DIR: path
     .default("/var/lib/axonize-agent")
     .describe("Folder of the spool and of the lock that keeps a second agent off this node."),
+  AXONIZE_AGENT_SPAN_RINGS: path
+    .optional()
+    .describe(
+      "Folder where processes of this node leave their span rings (`AXONIZE_SPAN_RING`), itself or two folders down. Rings of dead ones are sent to ingest under the key in them. Default: none is looked at.",
+    ),
   AXONIZE_AGENT_CONFIG: path
     .optional()
     .describe("File of the pool's configuration as JSON, watched; it wins over the server's word."),
@@ -85,6 +90,8 @@ export interface AgentConfig {
   readonly otlpEndpoint: string | undefined;
   /** Where identity keeps its open intervals; undefined: a restart begins anew. */
   readonly stateDir: string | undefined;
+  /** undefined: nobody leaves rings for us. */
+  readonly spanRings: { readonly directory: string; readonly endpoint: string } | undefined;
   /** undefined: no API server; pods are known from the kubelet alone. */
   readonly kube: KubeAccess | undefined;
   /** Resources that are GPUs beside NVIDIA's own names. */
@@ -106,6 +113,9 @@ export function agentConfigFrom(
     metricsListen: env.AXONIZE_AGENT_METRICS_LISTEN,
     otlpEndpoint: env.AXONIZE_AGENT_OTLP_ENDPOINT,
     stateDir: env.AXONIZE_AGENT_STATE_DIR,
+    spanRings: env.AXONIZE_AGENT_SPAN_RINGS
+      ? { directory: env.AXONIZE_AGENT_SPAN_RINGS, endpoint: env.AXONIZE_INGEST_ENDPOINT }
+      : undefined,
     kube: inClusterAccess({
       host: env.KUBERNETES_SERVICE_HOST,
       port: env.KUBERNETES_SERVICE_PORT,

@@ -73,6 +73,7 @@ export async function createInsideAgent(
         procRoot: options.procRoot,
         metricsListen: undefined,
         otlpEndpoint: undefined,
+        spanRings: undefined,
         kube: undefined,
         resourceNames: [],
       },

@@ -6,6 +6,7 @@ import { createMetrics } from "../../dashboard/api/metrics.ts";
 import { createExportMetrics } from "../../agent/export/metrics.ts";
 import { createAgentMetrics as createOwnAgentMetrics } from "../../agent/metrics.ts";
 import { createIdentityMetrics } from "../../agent/join/metrics.ts";
+import { createRingMetrics } from "../../agent/ring/metrics.ts";
 import { createSamplingMetrics } from "../../agent/sampling/metrics.ts";
 import { createAgentMetrics } from "../../ingest/agents/metrics.ts";
 import { createAttributeMetrics } from "../../ingest/attribute/metrics.ts";
@@ -32,6 +33,7 @@ const services: readonly { title: string; declare: (registry: Registry) => unkno
       createSamplingMetrics(registry),
       createIdentityMetrics(registry),
       createExportMetrics(registry),
+      createRingMetrics(registry),
       createOwnAgentMetrics(registry),
     ],
   },

@@ -139,6 +139,12 @@ const Agent = z.object({
     .default("PodResourcesOnly")
     .describe("How deep the agent may look into its node: allocations, processes, everything."),
   runtimeClassName: z.string().max(253).optional(),
+  spanRing: z
+    .enum(["Disabled", "Enabled"])
+    .default("Disabled")
+    .describe(
+      "`Enabled`: the agent sends what killed processes left in span rings under the node's /var/lib/axonize-span-rings, each under its own key. Needs DAC_OVERRIDE: the files are other users'.",
+    ),
   env: k.listMap(EnvVariable, "name", 32).optional(),
   podLabels: k
     .map(

@@ -31,6 +31,28 @@ const plan = (
 const annotationsOf = (rollout: ReturnType<typeof plan>): LiveDaemonSet =>
   rollout.daemonSet.metadata.annotations;
 
+test("span rings are mounted where the pool asks for them, and cost no other pool a restart", () => {
+  const image = { image: "agent:1", from: "Operator", upgrade: "" } as const;
+  const rendered = (agent: object) =>
+    daemonSetOf(identity, spec({ agent }), { options, image }).spec.template.spec;
+  const path = "/var/lib/axonize-span-rings";
+  const [on] = rendered({ spanRing: "Enabled" }).containers;
+  assert.ok(on);
+  assert.ok(on.env.some((each) => "value" in each && each["value"] === path));
+  assert.deepEqual(on.volumeMounts.at(-1), { name: "span-rings", mountPath: path });
+  assert.deepEqual(rendered({ spanRing: "Enabled" }).volumes.at(-1), {
+    name: "span-rings",
+    hostPath: { path, type: "DirectoryOrCreate" },
+  });
+  // Rings are other users' files: root without it may not open them.
+  const { capabilities } = on.securityContext as { capabilities: { add?: string[] } };
+  assert.deepEqual(capabilities.add, ["DAC_OVERRIDE"]);
+  assert.deepEqual(rendered({ spanRing: "Disabled" }), rendered({}));
+  assert.doesNotMatch(JSON.stringify(rendered({})), /ring/i);
+  const hash = (agent: object) => plan({ agent }, undefined).daemonSet.metadata.annotations;
+  assert.notEqual(hash({ spanRing: "Enabled" })[marks.inputsHash], hash({})[marks.inputsHash]);
+});
+
 test("the template is the one in test/fixtures: a change of it is announced in the release notes", () => {
   const image = { image: "agent:1", from: "Operator", upgrade: "" } as const;
   const rendered = Object.fromEntries(

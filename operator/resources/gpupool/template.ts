@@ -41,6 +41,8 @@ const paths = {
   token: "/var/run/secrets/axonize.io",
   fakeDriver: "/opt/axonize/fake-driver",
   temporary: "/tmp",
+  /** The same on the node and in the pods that leave rings there: it is in people's manifests. */
+  spanRings: "/var/lib/axonize-span-rings",
 } as const;
 const metricsPort = 9400;
 /** The agent stops within 10 s; then what it could not send is on disk. */
@@ -127,7 +129,8 @@ export function daemonSetOf(
  * here only where it differs from its default: else that version's upgrade would restart every agent.
  */
 export function inputsHash(spec: GpuPoolSpec, options: AgentOptions): string {
-  const { image: _pinned, ...agent } = spec.agent;
+  const { image: _pinned, spanRing, ...rest } = spec.agent;
+  const agent = spanRing === "Enabled" ? { ...rest, spanRing } : rest;
   return hashOf({ agent, vendor: spec.vendor, options });
 }
 
@@ -178,6 +181,7 @@ function container(
       mount("token", paths.token, true),
       mount("temporary", paths.temporary, false),
       ...(vendor === "Fake" ? [mount("fake-driver", paths.fakeDriver, true)] : []),
+      ...(agent.spanRing === "Enabled" ? [mount("span-rings", paths.spanRings, false)] : []),
     ],
   };
 }
@@ -199,6 +203,9 @@ function environment(spec: GpuPoolSpec, options: AgentOptions): Json[] {
     set("AXONIZE_AGENT_STATE_DIR", paths.state),
     set("AXONIZE_POD_RESOURCES_SOCKET", `${paths.podResources}/kubelet.sock`),
     set("AXONIZE_AGENT_METRICS_LISTEN", `0.0.0.0:${metricsPort}`),
+    ...(spec.agent.spanRing === "Enabled"
+      ? [set("AXONIZE_AGENT_SPAN_RINGS", paths.spanRings)]
+      : []),
     ...(spec.vendor === "Fake"
       ? [
           set("AXONIZE_NVML_LIBRARY", `${paths.fakeDriver}/libnvidia-ml.so.1`),
@@ -221,22 +228,27 @@ function driverEnvironment(spec: GpuPoolSpec): (readonly [string, string])[] {
 
 /**
  * Root in each mode: the kubelet's folder is closed to all others. Other users' processes show their
- * environment and devices to SYS_PTRACE, and their files to DAC_READ_SEARCH, alone.
+ * environment and devices to SYS_PTRACE, and their files to DAC_READ_SEARCH, alone. A span ring is written
+ * to and removed, which takes DAC_OVERRIDE.
  */
 function securityContext({ agent }: GpuPoolSpec): Json {
   const common = { runAsUser: 0, readOnlyRootFilesystem: true };
+  const rings = agent.spanRing === "Enabled" ? ["DAC_OVERRIDE"] : [];
   switch (agent.hostAccess) {
     case "PodResourcesOnly":
       return {
         ...common,
         allowPrivilegeEscalation: false,
-        capabilities: { drop: ["ALL"] },
+        capabilities: { drop: ["ALL"], ...(rings.length > 0 ? { add: rings } : {}) },
         seccompProfile: { type: "RuntimeDefault" },
       };
     case "HostPID":
       return {
         ...common,
-        capabilities: { drop: ["ALL"], add: ["DAC_READ_SEARCH", "SYS_ADMIN", "SYS_PTRACE"] },
+        capabilities: {
+          drop: ["ALL"],
+          add: [...rings, "DAC_READ_SEARCH", "SYS_ADMIN", "SYS_PTRACE"],
+        },
         seccompProfile: { type: "RuntimeDefault" },
       };
     case "Privileged":
@@ -272,6 +284,14 @@ function volumes(pool: string, spec: GpuPoolSpec, options: AgentOptions): Json[]
           {
             name: "fake-driver",
             hostPath: { path: options.fakeDriverDirectory, type: "Directory" },
+          },
+        ]
+      : []),
+    ...(spec.agent.spanRing === "Enabled"
+      ? [
+          {
+            name: "span-rings",
+            hostPath: { path: paths.spanRings, type: "DirectoryOrCreate" },
           },
         ]
       : []),
