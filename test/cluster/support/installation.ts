@@ -30,7 +30,7 @@ export interface Installation extends AsyncDisposable {
   readonly helm: Helm;
   readonly adminKey: string;
   /** Runs Helm and fails with its words. */
-  mustHelm(...args: readonly string[]): Promise<string>;
+  readonly mustHelm: (...args: readonly string[]) => Promise<string>;
   /** Values of the scaled layout; further `--set` arguments come after. */
   readonly valueArgs: readonly string[];
   /** GET of the dashboard's API through its Service. */
@@ -75,7 +75,6 @@ export async function startInstallation(say: (line: string) => void): Promise<In
       throw new Error(`${String(error)}\n${pods}`, { cause: error });
     },
   );
-  const dashboard = await serviceIp(cluster, "axonize-dashboard");
   const closing = opening.move();
   return {
     cluster,
@@ -86,6 +85,8 @@ export async function startInstallation(say: (line: string) => void): Promise<In
     mustHelm,
     valueArgs,
     api: async (path, key) => {
+      // Looked up each time: a release that is installed anew has another address.
+      const dashboard = await serviceIp(cluster, "axonize-dashboard");
       const answer = await fetch(`http://${dashboard}${path}`, {
         headers: { authorization: `Bearer ${key}` },
       });
