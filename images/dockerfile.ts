@@ -73,7 +73,7 @@ export const environment: Readonly<Record<string, string>> = {
 };
 
 export function entrypoint(workload: Workload): string[] {
-  return ["/usr/local/bin/node", workload.entry];
+  return ["/usr/local/bin/node", ...(workload.flags ?? []), workload.entry];
 }
 
 function webStage(workload: Workload): string[] {
