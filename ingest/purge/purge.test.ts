@@ -118,3 +118,87 @@ test("a tenant that somebody has taken up again keeps its data, and a fault is t
   await run();
   assert.ok((await jobOf(other)).finished_at instanceof Date);
 });
+
+test("a deletion that is under way is not begun once more, nor taken for another tenant's", async () => {
+  const num = await addTenant("slow", "terminating");
+  await ask(num, "slow");
+  // `resources` is the only table that is left, and nothing in it is rewritten for now.
+  await stores.sql`
+    UPDATE purge_jobs SET tables_done = array_remove((
+      SELECT tables_done FROM purge_jobs WHERE tenant_id = 'gone'), 'resources')
+    WHERE tenant_num = ${num}`;
+  const others = num * 10;
+  await stores.clickhouse.insert({
+    table: "resources",
+    values: [num, others].map((tenant_id) => ({ tenant_id })),
+    format: "JSONEachRow",
+  });
+  await stores.clickhouse.command({ query: "SYSTEM STOP MERGES resources" });
+  try {
+    await stores.clickhouse.command({
+      query: `ALTER TABLE resources DELETE WHERE tenant_id = ${others} SETTINGS mutations_sync = 0`,
+    });
+    for (const times of ["begun", "gone on with"]) {
+      await stores.sql`UPDATE purge_jobs SET parts_left = NULL WHERE tenant_num = ${num}`;
+      await runUntilItWaits(num);
+      assert.equal(await mutationsOf(num), 1, times);
+    }
+  } finally {
+    await stores.clickhouse.command({ query: "SYSTEM START MERGES resources" });
+  }
+  await run();
+  assert.ok((await jobOf(num)).finished_at instanceof Date);
+});
+
+/** As a process does that is stopped while ClickHouse is still at it. */
+async function runUntilItWaits(num: number): Promise<void> {
+  const stop = new AbortController();
+  const running = purgeDue(
+    { ...stores, clock: systemClock, log: silentLog, metrics },
+    { cluster: undefined, signal: stop.signal },
+  );
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const [row] = await stores.sql<{ parts_left: string | null }[]>`
+      SELECT parts_left FROM purge_jobs WHERE tenant_num = ${num}`;
+    if (row?.parts_left !== null) break;
+    assert.ok(Date.now() < deadline, "it never waited");
+    await systemClock.sleep(50);
+  }
+  stop.abort();
+  await running;
+}
+
+async function mutationsOf(num: number): Promise<number> {
+  const answer = await stores.clickhouse.query({
+    query: `SELECT count() AS n FROM system.mutations WHERE database = currentDatabase()
+      AND table = 'resources' AND match(command, {pattern:String})`,
+    query_params: { pattern: String.raw`tenant_id = ${num}\b` },
+    format: "JSONEachRow",
+  });
+  return Number((await answer.json<{ n: string }>())[0]?.n);
+}
+
+test("a tenant that cannot be deleted keeps no other one", async () => {
+  const stuck = await addTenant("stuck", "terminating");
+  await ask(stuck, "stuck", 300_000);
+  const behind = await addTenant("behind", "terminating");
+  await ask(behind, "behind");
+  const { clickhouse } = stores;
+  const broken = Object.assign(Object.create(clickhouse), {
+    command: async (told: { query: string }) =>
+      told.query.includes(` = ${stuck} `)
+        ? await Promise.reject(new Error("no room"))
+        : await clickhouse.command(told),
+  }) as typeof clickhouse; // everything else is the real client
+  await assert.rejects(
+    purgeDue(
+      { ...stores, clickhouse: broken, clock: systemClock, log: silentLog, metrics },
+      { cluster: undefined, signal: new AbortController().signal },
+    ),
+    /no room/,
+  );
+  assert.equal((await jobOf(stuck)).finished_at, null);
+  assert.ok((await jobOf(behind)).finished_at instanceof Date);
+  await run();
+});
