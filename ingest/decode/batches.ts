@@ -272,7 +272,7 @@ export class Batches {
       retention: 0,
       spans: new SpanTable(this.strings),
       index: new TraceIndexTable(this.strings),
-      traces: new TraceIndex(this.seed),
+      traces: new TraceIndex(this.strings.heap, this.seed),
       facets: new FacetTable(this.strings),
       journal: { scopes: [], codes: [] },
       request: -1,

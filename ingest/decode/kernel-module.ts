@@ -16,8 +16,8 @@ export interface Kernel {
   ends(to: number, from: number, stride: number, rows: number): void;
   /** Answers where it ended. */
   texts(to: number, from: number, stride: number, rows: number, texts: number): number;
-  /** Lists the distinct strings at `entries`, each once, and answers how many there are. */
-  collect(entries: number, from: number, stride: number, count: number): number;
+  /** Lists the distinct strings and, at `narrow`, their positions of a byte; answers how many. */
+  collect(entries: number, from: number, stride: number, count: number, narrow: number): number;
   dictionaryBytes(entries: number, count: number): number;
   /** Answers where it ended. */
   labels(
@@ -27,6 +27,7 @@ export interface Kernel {
     from: number,
     stride: number,
     count: number,
+    narrow: number,
   ): number;
   /** Stores attributes as long as they are as expected; answers how many of `left` are left. */
   attributes(pos: number, end: number, left: number): number;
@@ -37,6 +38,19 @@ export interface Kernel {
   answerEntry(process: number, named: number, count: number, packed: bigint): number;
   /** Writes at most `most` spans as long as they are usual ones; answers how many. */
   spans(pos: number, end: number, most: number): number;
+  /** Rows of `trace_index` (`trace-index.ts`), from rows of `spans`. */
+  indexTraces(
+    spans: number,
+    first: number,
+    table: number,
+    slots: number,
+    mask: number,
+    seed: number,
+    day: number,
+    retention: number,
+  ): void;
+  /** Finds slots for rows that are there already. */
+  findTraces(table: number, slots: number, mask: number, seed: number): void;
   /** Steps over spans; answers how many. */
   skipSpans(pos: number, end: number): number;
 }

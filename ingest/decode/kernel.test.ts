@@ -65,8 +65,9 @@ test("the kernel writes the bytes that the general way writes", (t) => {
     general: attributorOf(missedBy.general),
   };
   let isAttributed = false;
-  const deadline = performance.now() + 8_000;
-  for (let round = 0; round < 2500 && performance.now() < deadline; round += 1) {
+  // At least so many rounds, however slow the machine is: the first are spent on learning.
+  const deadline = performance.now() + 6_000;
+  for (let round = 0; round < 250 || (round < 2_500 && performance.now() < deadline); round += 1) {
     if (round % 40 === 0) {
       isAttributed = upTo(2) === 0;
       where = {
@@ -103,7 +104,7 @@ test("the kernel writes the bytes that the general way writes", (t) => {
     if (upTo(2) === 0) for (const block of [...blocks, ...expected]) block.committed();
   }
   t.diagnostic(`${usualSpans()} of ${spans} spans by the kernel`);
-  assert.ok(usualSpans() > spans / 20, "the kernel must have been put to the test");
+  assert.ok(usualSpans() > 100, "the kernel must have been put to the test");
 });
 
 test("a string that is no UTF-8 finds its repaired twin, however many strings there are", () => {

@@ -159,12 +159,13 @@ export class BlockWriter {
     if (count === 0) return;
     const { heap, strings } = this;
     const most = Math.min(count, strings.count) * 4;
-    const entries = heap.alloc(most);
-    const distinct = heap.kernel.collect(entries, from, stride, count);
+    const entries = heap.alloc(most + count);
+    const narrow = entries + most;
+    const distinct = heap.kernel.collect(entries, from, stride, count, narrow);
     this.reserve(heap.kernel.dictionaryBytes(entries, distinct) + count * 4 + 24 + slack);
     const to = this.base + this.length;
-    this.length += heap.kernel.labels(to, entries, distinct, from, stride, count) - to;
-    heap.release(entries, most);
+    this.length += heap.kernel.labels(to, entries, distinct, from, stride, count, narrow) - to;
+    heap.release(entries, most + count);
   }
 
   /** Takes room for `count` bytes that the caller fills. */

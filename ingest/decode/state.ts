@@ -33,7 +33,8 @@ export const units = [...new Set(meanings.map(({ unit }) => unit))];
 
 export function createState(heap: Heap, isKernelUsed: boolean): State {
   const words = heap.words.subarray(0, fixedBytes / 4);
-  writeTables(heap);
+  heap.bytes.set(aliasTable, aliasesAt);
+  heap.bytes.set(engineTable, enginesAt);
   return {
     isKernelUsed,
     get: (field) => words[placeOfState[field]] ?? 0,
@@ -42,23 +43,25 @@ export function createState(heap: Heap, isKernelUsed: boolean): State {
   };
 }
 
-function writeTables(heap: Heap): void {
-  for (const { rank, field, unit, isLabel, isOrdinals, isQuantity, engine, basis } of meanings) {
+/** The alias table and that of engines, the same for every decoder. */
+const aliasTable = Uint8Array.from(
+  meanings.flatMap(({ field, unit, isLabel, isOrdinals, isQuantity, engine, basis }) => {
     const flags =
       (isLabel ? aliasFlags.isLabel : 0) |
       (isOrdinals ? aliasFlags.isOrdinals : 0) |
       (isQuantity ? aliasFlags.isQuantity : 0);
     const code = basis === undefined ? 0 : basisCodes[basis];
-    heap.bytes.set(
-      [field, units.indexOf(unit), flags, engineNumber(engine ?? ""), code],
-      aliasesAt + rank * 8,
-    );
-  }
-  engines.forEach(({ basis, prefillHasQueue }, i) => {
-    const code = basis === undefined ? 0 : basisCodes[basis];
-    heap.bytes.set([code, prefillHasQueue ? 1 : 0], enginesAt + (i + 1) * 2);
-  });
-}
+    return [field, units.indexOf(unit), flags, engineNumber(engine ?? ""), code, 0, 0, 0];
+  }),
+);
+const engineTable = Uint8Array.from([
+  0,
+  0,
+  ...engines.flatMap(({ basis, prefillHasQueue }) => [
+    basis === undefined ? 0 : basisCodes[basis],
+    prefillHasQueue ? 1 : 0,
+  ]),
+]);
 
 /** Engines by number, from 1; 0 for none. */
 export function engineNumber(name: string): number {

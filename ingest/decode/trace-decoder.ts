@@ -20,7 +20,7 @@ import { Strings } from "./strings.ts";
 import { Malformed, Wire } from "./wire.ts";
 
 /** Spans before the kernel is tried again, at most. */
-const mostPause = 63;
+const mostPause = 3;
 
 /** Field 1 of ExportTraceServiceRequest and ResourceSpans' resource; field 2 holds what is inside. */
 const first = 0x0a;
@@ -223,7 +223,7 @@ class Request {
     this.reject("over_limit", overLimit);
     this.spanCount += accepted + unwanted + overLimit;
     const isTaken = wire.pos > at;
-    // Where one span after the other is unusual, trying costs as much as writing.
+    // Where one span after the other is unusual, trying in vain adds a quarter to writing.
     this.pause = isTaken ? 0 : this.nextPause;
     this.nextPause = isTaken ? 0 : Math.min(this.nextPause * 2 + 1, mostPause);
     return isTaken;

@@ -13,7 +13,7 @@ import * as map from "../../ingest/decode/memory-map.ts";
 import { engineNumber, units } from "../../ingest/decode/state.ts";
 import { Strings } from "../../ingest/decode/strings.ts";
 import type { Table } from "../../ingest/decode/table.ts";
-import { PayloadTable, SpanTable } from "../../ingest/decode/tables.ts";
+import { PayloadTable, SpanTable, TraceIndexTable } from "../../ingest/decode/tables.ts";
 
 /** The text of the kernel's `layout.ts`. */
 export function layout(): string {
@@ -87,6 +87,7 @@ export function layout(): string {
   const rows = {
     ...row("span", new SpanTable(new Strings(0))),
     ...row("payload", new PayloadTable(new Strings(0))),
+    ...row("index", new TraceIndexTable(new Strings(0))),
   };
   return Object.entries({ ...places, ...meanings, ...bounds, ...rows })
     .map(

@@ -36,7 +36,7 @@ export function attributes(pos: usize, end: usize, left: i32): i32 {
     if (
       node == 0 ||
       at + length > next ||
-      !same(bytesBase() + load<u32>(node, layout.node_place), at, length)
+      !isKey(bytesBase() + load<u32>(node, layout.node_place), at, length)
     ) {
       node = otherwise(path, at, next);
       if (node == 0) break;
@@ -50,6 +50,22 @@ export function attributes(pos: usize, end: usize, left: i32): i32 {
   store<u32>(layout.state_path, <u32>path);
   store<u32>(layout.state_pos, <u32>pos);
   return left;
+}
+
+/** Whether a key is the expected one; most are of 16 to 48 bytes, in three words that overlap. */
+function isKey(key: usize, at: usize, length: usize): bool {
+  if (length < 16 || length > 48) return same(key, at, length);
+  const last = length - 16;
+  const middle = min<usize>(16, last);
+  return !v128.any_true(
+    v128.or(
+      v128.xor(v128.load(key), v128.load(at)),
+      v128.or(
+        v128.xor(v128.load(key + middle), v128.load(at + middle)),
+        v128.xor(v128.load(key + last), v128.load(at + last)),
+      ),
+    ),
+  );
 }
 
 /** Where the key at `at` leads, if it ever came here; 0 for unknown. */

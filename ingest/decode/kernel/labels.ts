@@ -9,20 +9,35 @@ import { bytesBase, lengthOf, offsetOf } from "./strings";
 const hasAdditionalKeys: u64 = 1 << 9;
 const needsUpdate: u64 = 1 << 10;
 
-/** Lists the distinct strings at `entries`, each once, and answers how many there are. */
-export function collect(entries: usize, from: usize, stride: usize, count: i32): i32 {
+/**
+ * Lists the distinct strings at `entries`, each once, and answers how many there are. Their positions
+ * are written to `narrow`, a byte each: they count where there are no more than 256.
+ */
+export function collect(
+  entries: usize,
+  from: usize,
+  stride: usize,
+  count: i32,
+  narrow: usize,
+): i32 {
   const positions: usize = load<u32>(layout.strings_positions);
   let distinct = 0;
   let last: u32 = u32.MAX_VALUE;
-  for (let i = 0; i < count; i += 1, from += stride) {
+  let position: u32 = 0;
+  for (let i = 0; i < count; i += 1, from += stride, narrow += 1) {
     const id = load<u32>(from);
-    if (id == last) continue;
-    last = id;
-    const place = positions + ((<usize>id) << 2);
-    if (load<u32>(place) != 0) continue;
-    store<u32>(entries + ((<usize>distinct) << 2), id);
-    distinct += 1;
-    store<u32>(place, distinct);
+    if (id != last) {
+      last = id;
+      const place = positions + ((<usize>id) << 2);
+      position = load<u32>(place);
+      if (position == 0) {
+        store<u32>(entries + ((<usize>distinct) << 2), id);
+        distinct += 1;
+        position = distinct;
+        store<u32>(place, position);
+      }
+    }
+    store<u8>(narrow, position - 1);
   }
   return distinct;
 }
@@ -41,6 +56,7 @@ export function labels(
   from: usize,
   stride: usize,
   count: i32,
+  narrow: usize,
 ): usize {
   const width: u64 = distinct <= 0x100 ? 0 : distinct <= 0x10000 ? 1 : 2;
   store<u64>(to, width | hasAdditionalKeys | needsUpdate);
@@ -58,7 +74,7 @@ export function labels(
   store<u64>(to, count);
   to += 8;
   const positions: usize = load<u32>(layout.strings_positions);
-  if (distinct == 1) memory.fill(to, 0, count);
+  if (width == 0) memory.copy(to, narrow, count);
   else writePositions(to, positions, from, stride, count, <u32>width);
   for (let i = 0; i < distinct; i += 1) {
     store<u32>(positions + ((<usize>load<u32>(entries + ((<usize>i) << 2))) << 2), 0);

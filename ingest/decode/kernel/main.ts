@@ -8,3 +8,4 @@ export { collect, dictionaryBytes, labels } from "./labels";
 export { attributes, follow, learn } from "./attributes";
 export { skipSpans, spans } from "./spans";
 export { answerEntry } from "./devices";
+export { findTraces, indexTraces } from "./traces";
