@@ -21,6 +21,8 @@ import { agentApp, appLabel } from "./resources/gpupool/names.ts";
 import { roleBindingName } from "./resources/tenant/objects.ts";
 
 export interface CleanupOptions {
+  /** The release's, where Secrets of keys that no workload gets are. */
+  readonly namespace: string | undefined;
   readonly agentNamespace: string;
   /** Whether Secrets may be listed everywhere. */
   readonly secretAccess: "Cluster" | "PerNamespace";
@@ -48,6 +50,7 @@ export async function runCleanup(
     const { failures } = await cleanUp(
       { client, log: deps.log },
       {
+        namespace: env.AXONIZE_OPERATOR_NAMESPACE ?? deps.access.namespace,
         agentNamespace: env.AXONIZE_AGENT_NAMESPACE,
         secretAccess: env.AXONIZE_SECRET_ACCESS,
       },
@@ -84,7 +87,10 @@ export async function cleanUp(deps: Deps, options: CleanupOptions): Promise<Clea
     kinds.secrets,
     options.secretAccess === "Cluster"
       ? [everywhere]
-      : bound.map(({ metadata }) => ({ ...everywhere, namespace: metadata.name })),
+      : (await placesOfSecrets(deps, tally, bound, options)).map((namespace) => ({
+          ...everywhere,
+          namespace,
+        })),
   );
   if (options.secretAccess === "PerNamespace") {
     // After the Secrets, which it lets us see.
@@ -114,6 +120,27 @@ export async function cleanUp(deps: Deps, options: CleanupOptions): Promise<Clea
   }
   deps.log.info({ event: "cleanup.done", done: tally.done, failures: tally.failures.length });
   return tally;
+}
+
+/**
+ * With `PerNamespace`: where Secrets may be seen. A bound namespace without our RoleBinding lost it to a run
+ * before this one that was ended midway, and its Secrets before that.
+ */
+async function placesOfSecrets(
+  deps: Deps,
+  tally: Tally,
+  bound: readonly KubeObject[],
+  { namespace }: CleanupOptions,
+): Promise<readonly string[]> {
+  const places = namespace === undefined ? [] : [namespace];
+  for (const { metadata } of bound) {
+    const ref = { kind: kinds.roleBindings, name: roleBindingName, namespace: metadata.name };
+    await createStep(deps, tally)(`right to Secrets of ${metadata.name}`, async () => {
+      if ((await deps.client.get(ref)) !== undefined) places.push(metadata.name);
+      return false;
+    });
+  }
+  return places;
 }
 
 interface Tally {

@@ -115,6 +115,7 @@ export type OperatorEnv = z.infer<typeof OperatorEnv>;
 
 /** What `cleanup` needs: neither stores nor endpoints. */
 export const CleanupEnv = OperatorEnv.pick({
+  AXONIZE_OPERATOR_NAMESPACE: true,
   AXONIZE_AGENT_NAMESPACE: true,
   AXONIZE_SECRET_ACCESS: true,
   AXONIZE_LOG_LEVEL: true,

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { silentLog } from "@axonize/core/runtime/log";
@@ -177,6 +178,94 @@ test("the operator leads, serves a tenant and a pool, is followed by its second,
   assert.match(again.log(), /"done":0/);
   await cluster.kubectl("delete", "gpupool/pool", "axonizetenant/team-a", "--timeout=30s");
 });
+
+test("with a right per namespace, cleanup goes on where one before it was ended midway", async () => {
+  for (const name of ["begun", "untouched"]) {
+    await cluster.kubectl("create", "namespace", name);
+    await cluster.kubectl("label", "namespace", name, "axonize.io/tenant=t");
+  }
+  const kubeconfig = await cleanerAccount();
+  const rbac = "rbac.authorization.k8s.io";
+  const secret = (namespace: string, name: string) => ({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name, namespace, labels: { "axonize.io/tenant-uid": "some-uid" } },
+  });
+  // "begun" has lost its right already, and its Secrets before that.
+  await cluster.apply([
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: "RoleBinding",
+      metadata: { name: "axonize-tenant-secrets", namespace: "untouched" },
+      roleRef: { apiGroup: rbac, kind: "ClusterRole", name: "cleaner-secrets" },
+      subjects: [{ kind: "ServiceAccount", name: "cleaner", namespace: "axonize-system" }],
+    },
+    secret("untouched", "axonize-ingest"),
+    // Of a key that no workload gets.
+    secret("axonize-system", "axonize-reader-t"),
+  ]);
+  const env = { KUBECONFIG: kubeconfig, AXONIZE_SECRET_ACCESS: "PerNamespace" };
+  const cleanup = run(["cleanup"], env);
+  assert.equal(await cleanup.ended, 0, cleanup.log());
+  for (const [namespace, name] of [
+    ["untouched", "axonize-ingest"],
+    ["axonize-system", "axonize-reader-t"],
+  ]) {
+    assert.equal(await isThere(`/api/v1/namespaces/${namespace}/secrets/${name}`), false, name);
+  }
+  for (const name of ["begun", "untouched"]) {
+    const { metadata } = await json<Conditions>(`/api/v1/namespaces/${name}`);
+    assert.doesNotMatch(JSON.stringify(metadata.labels), /axonize\.io/, name);
+  }
+});
+
+/** A ServiceAccount with all that cleanup needs, but for Secrets: those of the release's namespace alone. */
+async function cleanerAccount(): Promise<string> {
+  const rbac = "rbac.authorization.k8s.io";
+  const namespace = "axonize-system";
+  const subjects = [{ kind: "ServiceAccount", name: "cleaner", namespace }];
+  const role = (name: string, rules: object[]) => ({
+    apiVersion: `${rbac}/v1`,
+    kind: "ClusterRole",
+    metadata: { name },
+    rules,
+  });
+  const all = (apiGroups: string[], resources: string[]) => ({
+    apiGroups,
+    resources,
+    verbs: ["get", "list", "patch", "delete"],
+  });
+  const bind = (kind: string, name: string) => ({
+    apiVersion: `${rbac}/v1`,
+    kind,
+    metadata: { name, ...(kind === "RoleBinding" ? { namespace } : {}) },
+    roleRef: { apiGroup: rbac, kind: "ClusterRole", name },
+    subjects,
+  });
+  await cluster.apply([
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "cleaner", namespace } },
+    role("cleaner-secrets", [all([""], ["secrets"])]),
+    role("cleaner", [
+      all(["axonize.io", "apps", rbac], ["*"]),
+      all([""], ["namespaces", "nodes", "configmaps"]),
+    ]),
+    bind("RoleBinding", "cleaner-secrets"),
+    bind("ClusterRoleBinding", "cleaner"),
+  ]);
+  const path = join(cluster.dir, "cleaner.kubeconfig");
+  const config = {
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [
+      { name: "c", cluster: { server: cluster.url, "certificate-authority": cluster.caFile } },
+    ],
+    users: [{ name: "u", user: { token: await cluster.tokenFor(namespace, "cleaner") } }],
+    contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
+    "current-context": "x",
+  };
+  writeFileSync(path, JSON.stringify(config));
+  return path;
+}
 
 test("a definition that is older than the operator is named in readiness and metrics", async () => {
   const current = crdOf(gpuPool);
