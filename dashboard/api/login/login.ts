@@ -12,7 +12,6 @@ import type { Clock } from "@axonize/core/runtime/clock";
 import { AxonizeError } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import { errorFrom } from "../problems.ts";
-import * as limits from "./limits.ts";
 import { createProvider, type ProviderOptions } from "./provider.ts";
 import { hasAny, relevantGroups, rightsOf, type RoleMapping } from "./roles.ts";
 import { createCookies, type Cookies, type Session } from "./session.ts";
@@ -128,7 +127,7 @@ function createPages(deps: { clock: Clock; log: Log }, options: LoginOptions, co
     const at = request.originalUrl.indexOf("?");
     const query = at < 0 ? "" : request.originalUrl.slice(at);
     const person = await provider.finish(query, attempt);
-    const groups = relevantGroups(person.groups, options.roles).slice(0, limits.groups);
+    const groups = relevantGroups(person.groups, options.roles);
     if (!hasAny(rightsOf(groups, options.roles))) {
       deps.log.warn({ event: "login.no_rights", subject: person.subject });
       throw new AxonizeError(

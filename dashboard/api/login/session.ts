@@ -6,6 +6,7 @@
  */
 import { jwtVerify, SignJWT, type JWTPayload } from "jose";
 import type { Clock } from "@axonize/core/runtime/clock";
+import { AxonizeError } from "@axonize/core/runtime/error";
 import * as limits from "./limits.ts";
 
 export interface Session {
@@ -38,6 +39,7 @@ export interface CookieOptions {
 }
 
 export interface Cookies {
+  /** Throws `forbidden` where it does not fit a cookie. */
   issueSession(session: Omit<Session, "expiresMs">): Promise<string>;
   /** undefined: none, expired, or not ours. */
   readSession(header: string | undefined): Promise<Session | undefined>;
@@ -75,7 +77,7 @@ export function createCookies(deps: { clock: Clock }, options: CookieOptions): C
       .setIssuedAt(nowSeconds)
       .setExpirationTime(nowSeconds + Math.floor(lives[kind] / 1000))
       .sign(key);
-    if (token.length > limits.cookieBytes) throw new Error(`the ${kind} is too large for a cookie`);
+    if (token.length > limits.cookieBytes) throw tooLarge(kind);
     return cookie(kind, token, lives[kind]);
   };
 
@@ -131,6 +133,15 @@ const attemptFrom = (claims: JWTPayload): Attempt => ({
   verifier: text(claims["verifier"]),
   next: text(claims["next"]),
 });
+
+/** Nothing is cut off: a right that is gone without a word is looked for in the wrong places. */
+const tooLarge = (kind: Kind): AxonizeError =>
+  new AxonizeError(
+    "forbidden",
+    kind === "session"
+      ? "You are in more groups that have a right here than a log-in can hold (about 60). An administrator maps fewer and larger groups with AXONIZE_OIDC_ROLES."
+      : "The page that you want to go to has too long an address. Log in from the start page.",
+  );
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 
