@@ -217,3 +217,12 @@ test("what the operator needs to reach its cluster, the cleanup before an uninst
     ["Job", ["stop", "cleanup", "secrets"]],
   ]);
 });
+
+test("the notes name the address that people type, with its prefix", async () => {
+  const { stdout, stderr } = await helm(
+    ...["install", "axonize", chart, "-n", namespace, "--dry-run=client"],
+    ...["--set", "dashboard.publicUrl=https://example.com/axonize"],
+    ...["--set", "dashboard.ingress.enabled=true,dashboard.ingress.hosts[0]=example.com"],
+  );
+  assert.match(stdout, /3\. Open the dashboard at https:\/\/example\.com\/axonize\n/, stderr);
+});
