@@ -219,10 +219,9 @@ test("what the operator needs to reach its cluster, the cleanup before an uninst
 });
 
 test("the notes name the address that people type, with its prefix", async () => {
-  const { stdout, stderr } = await helm(
-    ...["install", "axonize", chart, "-n", namespace, "--dry-run=client"],
-    ...["--set", "dashboard.publicUrl=https://example.com/axonize"],
-    ...["--set", "dashboard.ingress.enabled=true,dashboard.ingress.hosts[0]=example.com"],
-  );
+  const ingress = "dashboard.ingress.enabled=true,dashboard.ingress.hosts[0]=example.com";
+  const set = `dashboard.publicUrl=https://example.com/axonize,${ingress}`;
+  const install = ["install", "axonize", chart, "-n", namespace, "--dry-run=client"];
+  const { stdout, stderr } = await helm(...install, "--set", set);
   assert.match(stdout, /3\. Open the dashboard at https:\/\/example\.com\/axonize\n/, stderr);
 });
