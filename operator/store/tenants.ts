@@ -182,15 +182,17 @@ export async function leaveTenant(
     WHERE id = ${owner.id} AND owner_uid = ${owner.uid}`;
 }
 
-/** Tenants of this cluster by their resource's UID. */
+/** Tenants of this cluster by their resource's UID, but for those whose data is queued for deletion. */
 export async function readOwned(
   sql: Sql,
   clusterUid: string,
-): Promise<{ id: string; uid: string; lifecycle: RowOwner["lifecycle"] }[]> {
-  const rows = await sql<{ id: string; owner_uid: string; lifecycle: RowOwner["lifecycle"] }[]>`
-    SELECT id, owner_uid, lifecycle FROM tenants
-    WHERE owner_cluster_uid = ${clusterUid} AND owner_uid IS NOT NULL`;
-  return rows.map(({ id, owner_uid, lifecycle }) => ({ id, uid: owner_uid, lifecycle }));
+): Promise<{ id: string; uid: string }[]> {
+  const rows = await sql<{ id: string; owner_uid: string }[]>`
+    SELECT id, owner_uid FROM tenants t
+    WHERE owner_cluster_uid = ${clusterUid} AND owner_uid IS NOT NULL
+      AND NOT (lifecycle = 'terminating'
+        AND EXISTS (SELECT FROM purge_jobs WHERE tenant_num = t.num AND finished_at IS NULL))`;
+  return rows.map(({ id, owner_uid }) => ({ id, uid: owner_uid }));
 }
 
 /** The owners are there: what other clusters' operators read before they adopt. */

@@ -91,6 +91,28 @@ test("a deletion without PostgreSQL waits and says so, never holds a namespace, 
   assert.ok((await suite.keysOf("stuck")).every(({ state }) => state === "revoked"));
 });
 
+test("an end that was begun and then forced lets the data go; one that is queued for deletion goes on", async () => {
+  const ask = ["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"];
+  const clusterUid = (await suite.cluster.kubectl(...ask)).trim();
+  // As the first step leaves a row; then the resource goes by force, or its finalizer at an uninstall.
+  for (const id of ["begun", "queued"]) {
+    await suite.stores.sql`
+      INSERT INTO tenants (id, name, owner, lifecycle, owner_cluster_uid, owner_uid)
+      VALUES (${id}, ${id}, 'operator', 'terminating', ${clusterUid}, ${`uid-of-${id}`})`;
+  }
+  await suite.stores.sql`
+    INSERT INTO purge_jobs (tenant_num, tenant_id) SELECT num, id FROM tenants WHERE id = 'queued'`;
+  suite.operator.nudge("/rows");
+  await eventually("the row is let go", async () => {
+    const [row] = await suite.stores.sql`SELECT lifecycle FROM tenants WHERE id = 'begun'`;
+    return row?.["lifecycle"] === "orphaned" ? true : undefined;
+  });
+  await suite.t.tenant("begun", {});
+  await suite.t.reason("begun", "Ready", "Reconciled");
+  const [queued] = await suite.stores.sql`SELECT lifecycle FROM tenants WHERE id = 'queued'`;
+  assert.equal(queued?.["lifecycle"], "terminating");
+});
+
 test("in hardened mode the operator sees Secrets of bound namespaces only, and leaves no right behind", async () => {
   await suite.operator.stop();
   const user = await hardenedAccount();

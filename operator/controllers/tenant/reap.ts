@@ -15,7 +15,7 @@ export async function reap(
   const owned = await fence.read(async (sql) => await readOwned(sql, writer.clusterUid));
   if (owned.length === 0) return;
   const cached = new Set(world.caches.tenants.list().map(({ metadata }) => metadata.uid));
-  const isSuspect = owned.some(({ uid, lifecycle }) => !cached.has(uid) && lifecycle === "active");
+  const isSuspect = owned.some(({ uid }) => !cached.has(uid));
   // Asked for once more, past the cache, before anything is taken away.
   const living = isSuspect
     ? new Set(
@@ -25,8 +25,8 @@ export async function reap(
   const seen = owned.filter(({ uid }) => living.has(uid)).map(({ uid }) => uid);
   await fence.write(writer, async (tx) => await tellOwnersSeen(tx, writer.clusterUid, seen));
   for (const owner of owned) {
-    // Terminating: its data is being deleted, as its resource had asked.
-    if (living.has(owner.uid) || owner.lifecycle !== "active") continue;
+    if (living.has(owner.uid)) continue;
+    // Also where its end was begun: forced after its first step, nobody would ever let go of the row.
     await fence.write(writer, async (tx) => {
       await endTenant(tx, owner);
       await leaveTenant(tx, owner, "Retain");
