@@ -98,7 +98,8 @@ export class Exporter {
       const leftMs = Math.max(due, this.#notBefore) - now;
       if (leftMs <= 0) return;
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, Math.min(leftMs, 3_600_000));
+        // Whoever waits for a flush keeps the thread alive; waiting for company does not.
+        const timer = setTimeout(resolve, Math.min(leftMs, 3_600_000)).unref();
         this.#poke = () => {
           clearTimeout(timer);
           resolve();

@@ -79,6 +79,8 @@ export function createGrpcClient(config: Config, now: () => number): Client {
     // Calls on it fail with the same error and tell; an idle session may die in silence.
     made.on("error", () => made.destroy());
     made.on("goaway", () => made.close());
+    // Whoever waits for a flush keeps the thread alive, not the connection.
+    made.unref();
     session = made;
     return made;
   };
@@ -160,7 +162,7 @@ async function call(
     const timer = setTimeout(() => {
       end(() => reject(new Broken("timeout", "the server did not answer in time")));
       session.destroy();
-    }, timeoutMs);
+    }, timeoutMs).unref();
     stream.on("response", (received) => Object.assign(answer, received));
     stream.on("trailers", (received) => Object.assign(answer, received));
     stream.on("data", (part: Buffer) => {

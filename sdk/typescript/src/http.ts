@@ -100,7 +100,10 @@ async function exchange(
 ): Promise<Answer> {
   return await new Promise<Answer>((resolve, reject) => {
     const request = send(options);
-    const timer = setTimeout(() => request.destroy(new Error(timedOut)), Math.max(0, timeoutMs));
+    // Whoever waits for a flush keeps the thread alive, not the request.
+    request.on("socket", (socket) => socket.unref());
+    const tooLate = (): void => void request.destroy(new Error(timedOut));
+    const timer = setTimeout(tooLate, Math.max(0, timeoutMs)).unref();
     const fail = (error: Error): void => {
       clearTimeout(timer);
       reuse.reused = request.reusedSocket;

@@ -15,6 +15,8 @@ export interface Start {
   readonly originMs: number;
   /** Epoch ms of that moment, as the program's thread knows it. */
   readonly timeOriginMs: number;
+  /** In the program's own thread. */
+  readonly here: boolean;
 }
 
 export type ToExporter =

@@ -93,6 +93,11 @@ function hook(handleSignals: boolean): void {
   if (shared.hooked) return;
   shared.hooked = true;
   process.on("exit", () => flushAllSync(shared.exitTimeoutMs));
+  process.on("beforeExit", () => {
+    for (const session of [shared.session, ...shared.ending]) {
+      session?.flushBeforeExit(shared.exitTimeoutMs);
+    }
+  });
   if (!handleSignals || !isMainThread) return;
   // First in line, so that a handler of the program's that removes itself is still counted.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.prependListener(signal, onSignal);

@@ -2,7 +2,12 @@
  * One recording: a ring and the thread that empties it. The thread is started by the first finished
  * span, never keeps the process alive except while somebody awaits a flush, and is started anew, a few
  * times, should it die. Everything it says comes as messages and is turned into one log line per cause.
+ *
+ * Where no thread can be started (a permission model without workers) the exporter runs in this one: it
+ * then takes its time from the program's event loop, and at an end that does not wait for the loop
+ * (process.exit, a signal, an uncaught error) nothing more can be sent.
  */
+import { compileFunction } from "node:vm";
 import {
   MessageChannel,
   receiveMessageOnPort,
@@ -28,6 +33,8 @@ export class Session {
   #starts = 0;
   #lastFlush = 0;
   #stopped = false;
+  #isHere = false;
+  #isLeaving = false;
 
   /** `onDead` is called when the exporter cannot be kept alive. */
   constructor(config: Config, resource: Readonly<Record<string, unknown>>, onDead: () => void) {
@@ -65,7 +72,8 @@ export class Session {
 
   /** The same, blocking this thread: for the end of the process, where nothing else runs any more. */
   flushSync(timeoutMs: number): void {
-    if (this.pending === 0) return;
+    // The exporter cannot work while this thread is blocked, if it is the same one.
+    if (this.pending === 0 || this.#isHere) return;
     const deadline = performance.now() + timeoutMs;
     const port = this.#started();
     if (port === undefined) return;
@@ -83,6 +91,13 @@ export class Session {
       this.#hear(received.message as FromExporter);
       received = receiveMessageOnPort(port);
     }
+  }
+
+  /** The program has nothing left to do: the last moment for an exporter in its own thread. */
+  flushBeforeExit(timeoutMs: number): void {
+    if (!this.#isHere || this.#isLeaving || this.pending === 0) return;
+    this.#isLeaving = true;
+    void this.flush(timeoutMs);
   }
 
   /** Flushes and ends the exporter; what is left counts as lost. */
@@ -115,6 +130,7 @@ export class Session {
       port: port2,
       originMs: hrtimeMs() - performance.now(),
       timeOriginMs: performance.timeOrigin,
+      here: false,
     };
     try {
       const worker = new Worker(workerSource, {
@@ -132,16 +148,37 @@ export class Session {
       worker.unref();
       this.#worker = worker;
     } catch (error) {
-      // No threads here (a permission model, no memory): nothing can be sent.
-      warnOnce("worker", `cannot start the exporter, not recording: ${String(error)}`);
+      warnOnce("worker", `no thread for the exporter, sending from this one: ${String(error)}`);
+      return this.#sendHere(start);
+    }
+    return this.#listen(port1);
+  }
+
+  #listen(port: MessagePort): MessagePort {
+    port.on("message", (message: FromExporter) => this.#hear(message));
+    port.unref();
+    this.#port = port;
+    return port;
+  }
+
+  #sendHere(start: Start): MessagePort | undefined {
+    this.#isHere = true;
+    // What the failed start was given may be gone.
+    const { port1, port2 } = new MessageChannel();
+    const data = { workerData: { ...start, port: port2, here: true } };
+    const load = (name: string): unknown =>
+      name === "node:worker_threads" ? data : process.getBuiltinModule(name);
+    try {
+      // The thread's own text, so that no bundle has the exporter twice.
+      compileFunction(workerSource, ["require"])(load);
+    } catch (failure) {
+      warnOnce("worker-gone", `cannot send from this thread, not recording: ${String(failure)}`);
       this.#starts = WORKER_STARTS_MAX;
+      port1.close();
       this.#onDead();
       return undefined;
     }
-    port1.on("message", (message: FromExporter) => this.#hear(message));
-    port1.unref();
-    this.#port = port1;
-    return port1;
+    return this.#listen(port1);
   }
 
   #hear(message: FromExporter): void {

@@ -13,7 +13,7 @@ import { createReader } from "./reader.ts";
 import { encodeResource } from "./request.ts";
 
 // Session starts this thread with a Start.
-const { memory, config, resource, port, originMs, timeOriginMs } = workerData as Start;
+const { memory, config, resource, port, originMs, timeOriginMs, here } = workerData as Start;
 const control = new Int32Array(memory, 0, CONTROL_BYTES / 4);
 const now = (): number => {
   const [seconds, nanos] = process.hrtime();
@@ -50,6 +50,8 @@ port.on("message", (message: ToExporter) => {
   else if (message.kind === "full") exporter.full();
   else exporter.stop();
 });
+// A thread of its own lives by its port; the program, where there is none (session.ts), must not.
+if (here) port.unref();
 void exporter.run().finally(() => {
   client.close();
   port.close();

@@ -281,3 +281,41 @@ console.log(Math.round((rss() - before) / 1024));`,
   );
   assert.ok(Number(done.stdout) < 2048, `${done.stdout} KiB more`);
 });
+
+/** Workers are what this permission model forbids; the program may read, so that it finds the SDK. */
+const noWorkers = [
+  Number(process.versions.node.split(".")[0]) < 22 ? "--experimental-permission" : "--permission",
+  "--allow-fs-read=*",
+  ...(process.allowedNodeEnvironmentFlags.has("--allow-net") ? ["--allow-net"] : []),
+];
+
+test("without worker threads the program's own thread sends, and one line says so", async () => {
+  const flushed = await ends("work(300); console.log(await axonize.flush(20000));", 300, {
+    flags: noWorkers,
+  });
+  assert.match(flushed.stdout, /true/);
+  const said = flushed.stderr.split("\n").filter((line) => line.startsWith("axonize"));
+  assert.equal(said.length, 1, flushed.stderr);
+  assert.match(said[0] ?? "", /sending from this one/);
+});
+
+test("without worker threads a program that just ends loses nothing", async () => {
+  const done = await ends("work(300); await new Promise(setImmediate); work(5);", 305, {
+    flags: noWorkers,
+  });
+  assert.equal(done.code, 0, done.stderr);
+});
+
+test("without worker threads neither an exporter nor a deaf server keeps the program alive", async () => {
+  await using collector = await createCollector("grpc");
+  collector.reply = () => ({ hang: true });
+  const done = await runProgram(
+    `${head}work(3); process.on("exit", () => console.log(axonize.stats().pending));`,
+    { AXONIZE_ENDPOINT: collector.endpoint, AXONIZE_EXIT_TIMEOUT_MS: "200" },
+    undefined,
+    noWorkers,
+  );
+  assert.equal(done.code, 0, done.stderr);
+  assert.equal(done.stdout.trim(), "3");
+  assert.ok(done.tookMs < 30_000, `${done.tookMs} ms`);
+});
