@@ -85,6 +85,7 @@ def init(
     timeout_ms: int | None = None,
     handle_signals: bool = True,
     span_ring: str | None = None,
+    capture_content: bool | None = None,
 ) -> None:
     """Starts recording. Every argument that is left out comes from its AXONIZE_* variable.
 
@@ -98,6 +99,7 @@ def init(
     headers, resource_attributes: added to every request. compression: "gzip" or none.
     timeout_ms: of one request (10000). handle_signals: flush on SIGTERM where it is at its default.
     span_ring: a folder for the ring of finished spans, which then survive a kill of this process.
+    capture_content: keeps prompts and answers of the instrumented model clients (off).
     """
     given = {
         "endpoint": endpoint,
@@ -112,6 +114,7 @@ def init(
         "compression": compression,
         "timeout_ms": timeout_ms,
         "span_ring": span_ring,
+        "capture_content": capture_content,
     }
     try:
         _runtime.init(given, handle_signals)

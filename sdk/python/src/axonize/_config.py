@@ -48,6 +48,7 @@ class Config(NamedTuple):
     gpu_profiling: bool = False
     nvml_library: str | None = None
     span_ring: str | None = None
+    capture_content: bool = False
 
     @property
     def wake_at(self) -> int:
@@ -93,7 +94,19 @@ def resolve(given: Mapping[str, Any], env: Mapping[str, str] | None = None) -> C
         gpu_profiling=bool(given.get("gpu_profiling")) or _flag(env, "AXONIZE_GPU_PROFILING"),
         nvml_library=env.get("AXONIZE_NVML_LIBRARY") or None,
         span_ring=_text(given.get("span_ring"), env, ("AXONIZE_SPAN_RING",)) or None,
+        capture_content=_capture_content(given.get("capture_content"), env),
     )  # fmt: skip
+
+
+def _capture_content(given: Any, env: Mapping[str, str]) -> bool:
+    """Only a clear yes: what users write is nobody's business by default."""
+    if given is not None:
+        return given is True
+    if env.get("AXONIZE_CAPTURE_CONTENT"):
+        return _flag(env, "AXONIZE_CAPTURE_CONTENT")
+    # OpenTelemetry's older spelling, and its newer one, in which events are what this SDK has not.
+    otel = env.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().lower()
+    return otel in ("true", "1", "span_only", "span_and_event")
 
 
 def parse_endpoint(text: str) -> Endpoint | None:

@@ -45,19 +45,22 @@ class Stream(Generic[T]):
         try:
             item: T = next(self._items)
         except StopIteration:
-            span._finish()
+            self._end()
             raise
         except BaseException as error:
-            span._finish(error)
+            self._end(error)
             raise
         finally:
             current_span.set(before)
         span.record_token(1 if self._count is None else self._count(item))
         return item
 
+    def _end(self, error: BaseException | None = None) -> None:
+        self.span._finish(error)
+
     def close(self) -> None:
         """Ends the span and closes the source."""
-        self.span._finish()
+        self._end()
         close = getattr(self._source, "close", None)
         if close is not None:
             close()
@@ -71,13 +74,12 @@ class Stream(Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.span._finish(error)
+        self._end(error)
         self.close()
 
     def __del__(self) -> None:
-        span = getattr(self, "span", None)
-        if span is not None:
-            span._finish()
+        if getattr(self, "span", None) is not None:
+            self._end()
 
 
 class AsyncStream(Generic[T]):
@@ -99,19 +101,22 @@ class AsyncStream(Generic[T]):
         try:
             item = await self._items.__anext__()
         except StopAsyncIteration:
-            span._finish()
+            self._end()
             raise
         except BaseException as error:
-            span._finish(error)
+            self._end(error)
             raise
         finally:
             current_span.set(before)
         span.record_token(1 if self._count is None else self._count(item))
         return item
 
+    def _end(self, error: BaseException | None = None) -> None:
+        self.span._finish(error)
+
     async def aclose(self) -> None:
         """Ends the span and closes the source."""
-        self.span._finish()
+        self._end()
         source: Any = self._source
         close = getattr(source, "aclose", None) or getattr(source, "close", None)
         done: Any = close() if close is not None else None
@@ -127,10 +132,9 @@ class AsyncStream(Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.span._finish(error)
+        self._end(error)
         await self.aclose()
 
     def __del__(self) -> None:
-        span = getattr(self, "span", None)
-        if span is not None:
-            span._finish()
+        if getattr(self, "span", None) is not None:
+            self._end()

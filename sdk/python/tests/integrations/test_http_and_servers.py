@@ -285,6 +285,87 @@ def test_the_asynchronous_grpc_client_too(sdk):
     hold_grpc(sdk, {"root": bytes.fromhex(root)})
 
 
+def aio_echo_server():
+    """The methods of echo_server as grpc.aio's users write them; `Written` answers by `context.write`."""
+
+    async def unary(request, context):
+        with axonize.span("work"):
+            await asyncio.sleep(0)
+            if request == b"fail":
+                await context.abort(grpc.StatusCode.NOT_FOUND, "no")
+            return request
+
+    async def stream(request, context):
+        for number in range(3):
+            with axonize.span(f"part {number}"):
+                await asyncio.sleep(0)
+                part = b"%d" % number
+            yield part
+
+    async def written(requests, context):
+        async for request in requests:
+            with axonize.span(f"written {request.decode()}"):
+                await context.write(request)
+
+    async def joined(requests, context):
+        return b"".join([request async for request in requests])
+
+    def plain(request, context):
+        with axonize.span("in a thread"):
+            return request
+
+    handlers = grpc.method_handlers_generic_handler(
+        "test.Echo",
+        {
+            "Unary": grpc.unary_unary_rpc_method_handler(unary),
+            "Stream": grpc.unary_stream_rpc_method_handler(stream),
+            "Written": grpc.stream_stream_rpc_method_handler(written),
+            "Joined": grpc.stream_unary_rpc_method_handler(joined),
+            "Plain": grpc.unary_unary_rpc_method_handler(plain),
+        },
+    )
+    server = grpc.aio.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((handlers,))
+    return server, f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+
+
+def test_the_asynchronous_grpc_server_and_every_kind_of_method(sdk):
+    axonize.instrument("grpc")
+
+    async def main() -> str:
+        server, address = aio_echo_server()
+        await server.start()
+        async with grpc.aio.insecure_channel(address) as channel:
+            with axonize.span("root") as root:
+                unary = channel.unary_unary("/test.Echo/Unary")
+                assert await asyncio.gather(*(unary(b"%d" % number) for number in range(4))) == [b"0", b"1", b"2", b"3"]
+                parts = [part async for part in channel.unary_stream("/test.Echo/Stream")(b"go")]
+                assert parts == [b"0", b"1", b"2"]
+                with pytest.raises(grpc.RpcError):
+                    await unary(b"fail")
+                words = [b"a", b"b"]
+                assert [part async for part in channel.stream_stream("/test.Echo/Written")(iter(words))] == words
+                assert await channel.stream_unary("/test.Echo/Joined")(iter(words)) == b"ab"
+                assert await channel.unary_unary("/test.Echo/Plain")(b"p") == b"p"
+        await server.stop(None)
+        return root.span_id
+
+    root = bytes.fromhex(asyncio.run(main()))
+    # 9 calls of two spans, root, 5 of work, 3 parts, 2 written, 1 in a thread.
+    until(lambda: axonize.flush() and len(sdk.spans()) == 30)
+    hold_grpc(sdk, {"root": root})
+    spans = {span.span_id: span for span in sdk.spans()}
+    inner = {"work": "Unary", "part": "Stream", "written": "Written", "in": "Plain"}
+    for span in spans.values():
+        method = inner.get(span.name.split(" ")[0])
+        if method is not None:
+            assert (spans[span.parent_span_id].name, spans[span.parent_span_id].kind) == (f"test.Echo/{method}", 2)
+        if span.kind == 2:
+            assert spans[span.parent_span_id].kind == 3 and spans[span.parent_span_id].parent_span_id == root
+    refused = [span for span in spans.values() if span.kind == 2 and span.status.code == 2]
+    assert [attributes(span)["rpc.method"] for span in refused] == ["Unary"]
+
+
 def test_threads_and_pools_go_on_under_the_span_that_started_them(sdk):
     class Own(threading.Thread):
         def run(self) -> None:

@@ -1,7 +1,7 @@
 """A model call that a client library makes: its span, and what request and answer say of it.
 
-Attributes follow OpenTelemetry's conventions for generative AI. Prompts and answers are never read:
-what a call costs is in its counts.
+Attributes follow OpenTelemetry's conventions for generative AI. Prompts and answers are not read unless
+the program asks for it (_content.py): what a call costs is in its counts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from .._core_choice import core
 from .._stream import AsyncStream, Stream
 from .._types import SpanKind
+from . import _content
 from ._patch import quietly
 
 _PARAMETERS = (
@@ -28,8 +29,11 @@ _PARAMETERS = (
 )
 
 
-def begin(provider: str, operation: str, body: Mapping[str, Any], base_url: Any, stream: bool) -> Any:
-    """Begins the span of one call; it is not current yet."""
+def begin(
+    provider: str, operation: str, body: Mapping[str, Any], base_url: Any, stream: bool,
+    content: Mapping[str, Any] | None = None,
+) -> Any:  # fmt: skip
+    """Begins the span of one call; it is not current yet. `content`: where messages are, if not in `body`."""
     model = body.get("model")
     model = model if isinstance(model, str) and model else None
     name = f"{operation} {model}" if model else operation
@@ -46,6 +50,8 @@ def begin(provider: str, operation: str, body: Mapping[str, Any], base_url: Any,
     if host:
         span.set_attribute("server.address", str(host))
         span.set_attribute("server.port", port or (443 if getattr(base_url, "scheme", "") == "https" else 80))
+    if _content.wanted() and operation != "embeddings":
+        quietly(provider, _content.asked, span, body if content is None else content)
     span._begin()
     return span
 
@@ -85,5 +91,38 @@ def observed(what: str, span: Any, take: Callable[[Any, Any], int]) -> Callable[
 
 def adopt(what: str, span: Any, source: Any, take: Callable[[Any, Any], int]) -> Any:
     """An iterator over `source` that ends the span with it."""
-    kind: Any = AsyncStream if hasattr(source, "__aiter__") else Stream
-    return kind(span, source, observed(what, span, take))
+    asynchronous = hasattr(source, "__aiter__")
+    if not _content.wanted():
+        plain: Any = AsyncStream if asynchronous else Stream
+        return plain(span, source, observed(what, span, take))
+    said = _content.Said()
+
+    def take_all(span: Any, item: Any) -> int:
+        quietly(what, said.take, item)
+        return take(span, item)
+
+    keeping: Any = _KeepingAsyncStream if asynchronous else _KeepingStream
+    stream = keeping(span, source, observed(what, span, take_all))
+    stream.said = said
+    return stream
+
+
+class _Keeping:
+    """Of a stream whose content is kept: told to the span before it ends."""
+
+    span: Any
+    said: _content.Said | None = None
+
+    def _end(self, error: BaseException | None = None) -> None:
+        said, self.said = self.said, None
+        if said is not None:
+            quietly("content", said.tell, self.span)
+        self.span._finish(error)
+
+
+class _KeepingStream(_Keeping, Stream[Any]):
+    pass
+
+
+class _KeepingAsyncStream(_Keeping, AsyncStream[Any]):
+    pass

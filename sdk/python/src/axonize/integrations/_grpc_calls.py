@@ -13,7 +13,7 @@ from .._propagate import extract, inject
 from .._types import SpanKind
 from ._patch import inside, quietly, wrap
 
-_OWN = "/opentelemetry.proto.collector."
+OWN = "/opentelemetry.proto.collector."
 
 
 def patch(grpc: Any) -> None:
@@ -24,9 +24,12 @@ def patch(grpc: Any) -> None:
     wrap(grpc, "server", lambda original: _with_interceptor(original, _server_interceptor(grpc), 2))
     aio = sys.modules.get("grpc.aio")
     if aio is not None:
-        mine = _aio_interceptors(aio)
+        from . import _grpc_aio
+
+        mine = _grpc_aio.client_interceptors(aio)
         wrap(aio, "insecure_channel", lambda original: _with_interceptors(original, mine, 3))
         wrap(aio, "secure_channel", lambda original: _with_interceptors(original, mine, 4))
+        wrap(aio, "server", lambda original: _with_interceptor(original, _grpc_aio.server_interceptor(grpc, aio), 2))
 
 
 def _with_interceptor(original: Any, interceptor: Any, position: int) -> Any:
@@ -46,10 +49,10 @@ def _with_interceptors(original: Any, mine: Any, position: int) -> Any:
     return create
 
 
-def _begin(method: Any, metadata: Any) -> tuple[Any, list[tuple[Any, Any]]] | None:
+def begin(method: Any, metadata: Any) -> tuple[Any, list[tuple[Any, Any]]] | None:
     """A client call's span and the metadata to send; None for what is not to be traced."""
     path = method.decode() if isinstance(method, bytes) else str(method)
-    if path.startswith(_OWN):
+    if path.startswith(OWN):
         return None
     span = core.span(path.lstrip("/"), kind=SpanKind.CLIENT)
     _tell(span, path)
@@ -67,7 +70,7 @@ def _tell(span: Any, path: str) -> None:
     span.set_attribute("rpc.method", method)
 
 
-def _end(span: Any, code: Any) -> None:
+def end(span: Any, code: Any) -> None:
     number, name = getattr(code, "value", (0,))[0], getattr(code, "name", "")
     span.set_attribute("rpc.grpc.status_code", number)
     if number:
@@ -82,7 +85,7 @@ def _client_interceptor(grpc: Any) -> Any:
         grpc.StreamUnaryClientInterceptor, grpc.StreamStreamClientInterceptor,
     ):  # fmt: skip
         def _intercept(self, continuation: Any, details: Any, request: Any) -> Any:
-            begun = quietly("grpc", _begin, details.method, details.metadata)
+            begun = quietly("grpc", begin, details.method, details.metadata)
             if begun is None:
                 return continuation(details, request)
             span, metadata = begun
@@ -93,12 +96,12 @@ def _client_interceptor(grpc: Any) -> Any:
                 span._finish(error)
                 raise
             try:
-                running = call.add_callback(lambda: _end(span, call.code()))
+                running = call.add_callback(lambda: end(span, call.code()))
             except NotImplementedError:
                 # A unary call that has failed is an error object that knows no callbacks.
                 running = False
             if not running:
-                _end(span, call.code())
+                end(span, call.code())
             return call
 
         intercept_unary_unary = intercept_unary_stream = _intercept
@@ -123,66 +126,21 @@ class _Details:
         return getattr(self._details, name)
 
 
-def _aio_interceptors(aio: Any) -> tuple[Any, ...]:
-    class Unary(aio.UnaryUnaryClientInterceptor):
-        async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-            begun = quietly("grpc", _begin, details.method, details.metadata)
-            if begun is None:
-                return await continuation(details, request)
-            span, metadata = begun
-            try:
-                with inside(span):
-                    call = await continuation(details._replace(metadata=aio.Metadata(*metadata)), request)
-                    code = await call.code()
-            except BaseException as error:
-                span._finish(error)
-                raise
-            _end(span, code)
-            return call
-
-    class Streaming(aio.UnaryStreamClientInterceptor):
-        async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-            begun = quietly("grpc", _begin, details.method, details.metadata)
-            if begun is None:
-                return await continuation(details, request)
-            span, metadata = begun
-            try:
-                with inside(span):
-                    call = await continuation(details._replace(metadata=aio.Metadata(*metadata)), request)
-            except BaseException as error:
-                span._finish(error)
-                raise
-            return _aio_items(span, call)
-
-    return Unary(), Streaming()
-
-
-async def _aio_items(span: Any, call: Any) -> Any:
-    failure: BaseException | None = None
-    try:
-        async for item in call:
-            yield item
-        _end(span, await call.code())
-    except BaseException as error:
-        failure = error
-        raise
-    finally:
-        span._finish(failure)
-        failure = None
-
-
 def _server_interceptor(grpc: Any) -> Any:
     class Interceptor(grpc.ServerInterceptor):
         def intercept_service(self, continuation: Any, details: Any) -> Any:
             handler = continuation(details)
-            if handler is None or str(details.method).startswith(_OWN):
+            if handler is None or str(details.method).startswith(OWN):
                 return handler
-            return quietly("grpc", _observed_handler, grpc, handler, details) or handler
+            return quietly("grpc", observed_handler, grpc, handler, details) or handler
 
     return Interceptor()
 
 
-def _observed_handler(grpc: Any, handler: Any, details: Any) -> Any:
+def observed_handler(
+    grpc: Any, handler: Any, details: Any, one: Any = None, stream: Any = None
+) -> Any:
+    """The handler with its behaviour observed: `one(behaviour, details)` where the answer is one message."""
     kinds = (
         (handler.unary_unary, grpc.unary_unary_rpc_method_handler, False),
         (handler.unary_stream, grpc.unary_stream_rpc_method_handler, True),
@@ -191,32 +149,32 @@ def _observed_handler(grpc: Any, handler: Any, details: Any) -> Any:
     )
     for behaviour, make, streams in kinds:
         if behaviour is not None:
-            observe = _serve_stream if streams else _serve
+            observe = (stream or serve_stream) if streams else (one or serve_one)
             return make(observe(behaviour, details), handler.request_deserializer, handler.response_serializer)
     return handler
 
 
-def _server_span(details: Any) -> Any:
+def server_span(details: Any) -> Any:
     path = str(details.method)
     span = core.span(path.lstrip("/"), parent=extract(details.invocation_metadata or ()), kind=SpanKind.SERVER)
     _tell(span, path)
     return span
 
 
-def _serve(behaviour: Any, details: Any) -> Any:
+def serve_one(behaviour: Any, details: Any) -> Any:
     def serve(request: Any, context: Any) -> Any:
-        with _server_span(details) as span:
+        with server_span(details) as span:
             try:
                 return behaviour(request, context)
             finally:
-                _server_code(span, context)
+                server_code(span, context)
 
     return serve
 
 
-def _serve_stream(behaviour: Any, details: Any) -> Any:
+def serve_stream(behaviour: Any, details: Any) -> Any:
     def serve(request: Any, context: Any) -> Any:
-        span = _server_span(details)
+        span = server_span(details)
         span._begin()
         failure: BaseException | None = None
         try:
@@ -233,17 +191,18 @@ def _serve_stream(behaviour: Any, details: Any) -> Any:
             failure = error
             raise
         finally:
-            _server_code(span, context)
+            server_code(span, context)
             span._finish(failure)
             failure = None
 
     return serve
 
 
-def _server_code(span: Any, context: Any) -> None:
+def server_code(span: Any, context: Any) -> None:
     code = context.code() if hasattr(context, "code") else None
-    number = getattr(code, "value", (0,))[0] if code is not None else 0
+    # grpc.aio tells the number, grpc its own kind of enumeration.
+    number = code if isinstance(code, int) else getattr(code, "value", (0,))[0]
     span.set_attribute("rpc.grpc.status_code", number)
     if number:
         span.set_status(2)
-        span.set_attribute("error.type", getattr(code, "name", ""))
+        span.set_attribute("error.type", getattr(code, "name", None) or str(number))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._propagate import inject
-from . import _calls
+from . import _calls, _content
 from ._patch import inside, quietly, wrap
 
 _OPERATIONS = {
@@ -70,7 +70,7 @@ def _begin(client: Any, args: tuple[Any, ...], stream: bool, kwargs: dict[str, A
     known = {**(options if isinstance(options, dict) else {}), "model": body.get("model")}
     if "num_predict" in known:
         known["max_tokens"] = known["num_predict"]
-    span = _calls.begin("ollama", operation, known, client._client.base_url, stream)
+    span = _calls.begin("ollama", operation, known, client._client.base_url, stream, body)
     headers = dict(kwargs.get("headers") or {})
     with inside(span):
         inject(headers)
@@ -82,6 +82,8 @@ def _settle(span: Any, result: Any, stream: bool) -> Any:
     if stream:
         return _calls.adopt("ollama", span, result, _take)
     quietly("ollama", _take, span, result)
+    if _content.wanted():
+        quietly("ollama", _content.answered, span, result)
     span._finish()
     return result
 

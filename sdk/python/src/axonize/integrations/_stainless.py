@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from .._propagate import inject
-from . import _calls
+from . import _calls, _content
 from ._patch import inside, quietly, wrap
 
 
@@ -103,10 +103,16 @@ def _adopt(dialect: Dialect, call: _Call, result: Any) -> bool:
             _adopt_raw(dialect, call.span, result)
             return True
         if type(result).__name__.startswith("Legacy"):
-            dialect.result(call.span, result.parse())
+            _take_whole(dialect, call.span, result.parse())
         return False
-    dialect.result(call.span, result)
+    _take_whole(dialect, call.span, result)
     return False
+
+
+def _take_whole(dialect: Dialect, span: Any, result: Any) -> None:
+    dialect.result(span, result)
+    if _content.wanted():
+        _content.answered(span, result)
 
 
 def _adopt_stream(dialect: Dialect, span: Any, stream: Any) -> None:
@@ -116,14 +122,14 @@ def _adopt_stream(dialect: Dialect, span: Any, stream: Any) -> None:
     if hasattr(stream, "__aiter__"):
 
         async def close_async() -> None:
-            span._finish()
+            stream._iterator._end()
             await close()
 
         stream.close = close_async
         return
 
     def close_sync() -> None:
-        span._finish()
+        stream._iterator._end()
         close()
 
     stream.close = close_sync
