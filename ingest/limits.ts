@@ -85,7 +85,7 @@ export const flushMs = 500;
  */
 export const clusterStop = { lameDuckMs: 2_000, drainMs: 10_000 } as const;
 export const clusterStopBudgetMs = 20_000;
-export const settleMs = 500;
+export const settleMs = 1_000;
 
 /** A group is closed at this many rows when an insert slot is idle: the engine's sweet spot is 8–50 k. */
 export const groupRows = 8_192;

@@ -39,6 +39,9 @@ export async function createIntake(deps: {
   const { sql, clock, log } = deps;
   const abort = new AbortController();
   let pending = new Map<string, Pending>();
+  /** On its way to PostgreSQL, or there and not in the sums yet: a limit must not forget it meanwhile. */
+  const unread = new Map<string, Pending>();
+  const written: Pending[] = [];
   let sums = { dayStart: 0, bytes: new Map<string, number>() };
   const today = (): number => clock.now() - (clock.now() % dayMs);
 
@@ -49,15 +52,22 @@ export async function createIntake(deps: {
   const flush = async (): Promise<void> => {
     const rows = [...pending.values()];
     pending = new Map();
+    for (const row of rows) put(unread, row);
     if (rows.length > 0) {
       try {
         await addUp(sql, rows);
       } catch (error) {
-        for (const row of rows) put(pending, row);
+        for (const row of rows) {
+          take(unread, row);
+          put(pending, row);
+        }
         throw error;
       }
     }
+    written.push(...rows);
+    const read = written.length;
     await readSums();
+    for (const row of written.splice(0, read)) take(unread, row);
   };
   const warn = (error: unknown): void => {
     log.warn({ event: "intake.late", reason: errorMessage(error) });
@@ -80,7 +90,8 @@ export async function createIntake(deps: {
       const dayStart = today();
       let bytes = sums.dayStart === dayStart ? (sums.bytes.get(tenant.id) ?? 0) : 0;
       for (let hour = dayStart; hour <= clock.now(); hour += hourMs) {
-        bytes += pending.get(`${tenant.id}:${hour}`)?.bytes ?? 0;
+        const key = `${tenant.id}:${hour}`;
+        bytes += (pending.get(key)?.bytes ?? 0) + (unread.get(key)?.bytes ?? 0);
       }
       return bytes;
     },
@@ -99,6 +110,14 @@ function put(pending: Map<string, Pending>, row: Pending): void {
   const old = pending.get(key);
   if (old === undefined) pending.set(key, { ...row });
   else old.bytes += row.bytes;
+}
+
+function take(from: Map<string, Pending>, row: Pending): void {
+  const key = `${row.tenantId}:${row.hourMs}`;
+  const old = from.get(key);
+  if (old === undefined) return;
+  old.bytes -= row.bytes;
+  if (old.bytes <= 0) from.delete(key);
 }
 
 /** Of the tenants that have a limit. */
