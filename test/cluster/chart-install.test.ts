@@ -15,6 +15,7 @@ import { ensureBinaries } from "../../tools/k8s/binaries.ts";
 import { startCluster, type Cluster } from "../../tools/k8s/cluster.ts";
 import { buildImages } from "../../tools/k8s/images/build.ts";
 import { eventually } from "./support/eventually.ts";
+import { installFakeDriver } from "./support/fake-gpus.ts";
 import { chart, createHelm, namespace, type Helm } from "./support/helm.ts";
 import { secretValue } from "./support/installation.ts";
 import { getJson, readyPods, type Pod } from "./support/objects.ts";
@@ -26,6 +27,14 @@ let cluster: Cluster;
 let helm: Helm;
 let apiKey: string;
 
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+/** All rules of the chart's accounts, read before they are uninstalled. */
+let rules: readonly Rule[] = [];
+
 /** The images of the working tree, which no registry has; requests that two cores can hold. */
 const values = ["--set", "image.tag=dev,image.pullPolicy=Never,ingest.resources.requests.cpu=50m"];
 
@@ -35,6 +44,7 @@ before(async () => {
   const images = buildImages(["ingest", "dashboard", "operator", "agent", "stores"]);
   cluster = opened.use(await startCluster({ metricsServer: true, say }));
   for (const { tar } of images) await cluster.importImage(tar);
+  installFakeDriver(cluster);
   helm = createHelm(binaries.helm, { home, kubeconfig: cluster.kubeconfigFile });
 });
 after(async () => {
@@ -208,6 +218,23 @@ test("a tenant is applied, and what is sent with its key is on the dashboard", a
   });
 });
 
+test("a pool is applied, and its agent runs under the chart's account", async () => {
+  await cluster.kubectl("label", "node", cluster.nodeName, "nvidia.com/gpu.present=true");
+  await cluster.apply([
+    {
+      apiVersion: "axonize.io/v1alpha1",
+      kind: "GpuPool",
+      metadata: { name: "gpus" },
+      spec: {
+        nodeSelector: { matchLabels: { "nvidia.com/gpu.present": "true" } },
+        vendor: "Fake",
+        agent: { imagePullPolicy: "Never" },
+      },
+    },
+  ]);
+  await readyPods(cluster, "axonize-agents", "axonize.io/gpu-pool=gpus", 1);
+});
+
 test("a rolling update under load: every span is acknowledged, and all that were are stored", async () => {
   const load = startLoad(await addressOf("axonize-ingest"), 4, 10);
   await eventually("the load runs", async () => load.acknowledged.length > 200 || undefined);
@@ -289,6 +316,14 @@ test("ingest scales up on CPU, as metrics-server tells it", async () => {
 });
 
 test("uninstalled with its hook, it leaves definitions, resources and data, and no trace beside", async () => {
+  const roles = await getJson<{ items: readonly { readonly rules: readonly Rule[] }[] }>(
+    cluster,
+    "clusterroles,roles",
+    "-A",
+    "-l",
+    "app.kubernetes.io/instance=axonize,app.kubernetes.io/component in (operator,ingest,agent)",
+  );
+  rules = roles.items.flatMap((role) => role.rules);
   await must("uninstall", "axonize", "--wait", "--timeout", "5m");
   const tenant = await getJson<{ metadata: { finalizers?: string[] } }>(
     cluster,
@@ -318,4 +353,44 @@ test("uninstalled with its hook, it leaves definitions, resources and data, and 
   await cluster.kubectl("get", "pvc", "data-axonize-stores-0", "-n", namespace);
   // Deleting the resource is not held up by anybody.
   await cluster.kubectl("delete", "axonizetenant", "team-vision", "--timeout=30s");
+});
+
+test("the accounts were refused nothing, and every rule that they have was used", () => {
+  const ours = /^system:serviceaccount:(axonize-system|axonize-agents):/;
+  const events = cluster.auditEvents().filter(({ user }) => ours.test(user.username));
+  assert.ok(events.length > 100, `${events.length} requests in the audit log`);
+  const refused = events
+    .filter(({ responseStatus }) => responseStatus?.code === 403)
+    .map(({ user, verb, requestURI }) => `${user.username} ${verb} ${requestURI}`);
+  assert.deepEqual([...new Set(refused)], []);
+
+  const used = new Set(
+    events.map(({ verb, objectRef }) => {
+      const { apiGroup = "", resource = "", subresource } = objectRef ?? {};
+      return `${verb} ${apiGroup}/${resource}${subresource === undefined ? "" : `/${subresource}`}`;
+    }),
+  );
+  const unused = rules
+    .filter(
+      ({ apiGroups, resources, verbs }) =>
+        !apiGroups.some((group) =>
+          resources.some((resource) =>
+            verbs.some((verb) => used.has(`${verb} ${group}/${resource}`)),
+          ),
+        ),
+    )
+    .map(
+      ({ apiGroups, resources, verbs }) =>
+        `${verbs.join()} ${apiGroups.join()}/${resources.join()}`,
+    );
+  // Of another mechanism of injection, of the server's own checks, and of agents in trouble.
+  const elsewhere = new Set([
+    "get,list,watch,patch admissionregistration.k8s.io/mutatingwebhookconfigurations",
+    "update axonize.io/axonizetenants/finalizers,gpupools/finalizers",
+    "list events.k8s.io/events",
+  ]);
+  assert.deepEqual(
+    unused.filter((rule) => !elsewhere.has(rule)),
+    [],
+  );
 });
