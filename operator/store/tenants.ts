@@ -171,9 +171,11 @@ export async function leaveTenant(
     WHERE n.tenant_id = t.id AND t.id = ${owner.id} AND t.owner_uid = ${owner.uid}`;
   if (policy === "Delete") {
     await tx`
-      INSERT INTO purge_jobs (tenant_num, tenant_id)
+      INSERT INTO purge_jobs AS old (tenant_num, tenant_id)
       SELECT num, id FROM tenants WHERE id = ${owner.id} AND owner_uid = ${owner.uid}
-      ON CONFLICT (tenant_num) DO NOTHING`;
+      ON CONFLICT (tenant_num) DO UPDATE SET requested_at = now(), tables_done = '{}',
+        parts_left = NULL, error = NULL, finished_at = NULL
+      WHERE old.finished_at IS NOT NULL`; // one that ended as the tenant was taken up again
     return;
   }
   await tx`
