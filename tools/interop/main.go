@@ -69,7 +69,9 @@ func take(way, key string, request *traces.ExportTraceServiceRequest) {
 	found.Unique = len(found.ids)
 }
 
-type traceService struct{ traces.UnimplementedTraceServiceServer }
+type traceService struct {
+	traces.UnimplementedTraceServiceServer
+}
 
 func (traceService) Export(ctx context.Context, request *traces.ExportTraceServiceRequest) (*traces.ExportTraceServiceResponse, error) {
 	key := ""
@@ -80,7 +82,9 @@ func (traceService) Export(ctx context.Context, request *traces.ExportTraceServi
 	return &traces.ExportTraceServiceResponse{}, nil
 }
 
-type metricsService struct{ metrics.UnimplementedMetricsServiceServer }
+type metricsService struct {
+	metrics.UnimplementedMetricsServiceServer
+}
 
 func (metricsService) Export(context.Context, *metrics.ExportMetricsServiceRequest) (*metrics.ExportMetricsServiceResponse, error) {
 	return &metrics.ExportMetricsServiceResponse{}, nil
