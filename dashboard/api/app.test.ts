@@ -166,6 +166,8 @@ test("health, readiness, metrics and the OpenAPI document answer without a key",
   assert.equal(ready.body.status, "ready");
   const metrics = await get<string>("/metrics");
   assert.match(metrics.body, /axonize_dashboard_requests_total\{route="getSession"/);
+  const outside = await get<Problem>("/metrics", { "x-forwarded-for": "203.0.113.7" });
+  assertProblem(outside, 404, "not-found");
   const openapi = await get<{ openapi: string }>("/openapi.json");
   assert.match(openapi.body.openapi, /^3\.1/);
 });

@@ -16,6 +16,7 @@ import { AxonizeError } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
 import type { Registry } from "@axonize/core/runtime/metrics";
 import type { Sql } from "@axonize/core/runtime/postgres";
+import { isForwarded } from "./caller.ts";
 import { createAnalyticsHandlers } from "./handlers/analytics.ts";
 import { createGpuHandlers } from "./handlers/gpus.ts";
 import { createKeyHandlers } from "./handlers/keys.ts";
@@ -161,8 +162,10 @@ function createApp(deps: DashboardDeps, options: DashboardOptions, stop: AbortSi
     response.locals["route"] = "openapi";
     response.type("application/json").send(openApi);
   });
-  app.get("/metrics", async (_request, response) => {
+  app.get("/metrics", async (request, response) => {
     response.locals["route"] = "metrics";
+    // For scrapers inside: an Ingress would show the routes and rates of everybody to everybody.
+    if (isForwarded(request)) throw new AxonizeError("not-found", "Metrics are told inside alone.");
     response.type(deps.registry.contentType).send(await deps.registry.metrics());
   });
   app.use(createWebApp(options.webRoot, basePath));

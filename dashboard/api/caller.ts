@@ -87,13 +87,16 @@ function credentialOf(request: IncomingMessage): string | undefined {
 
 export function isLocal(request: IncomingMessage): boolean {
   if (!isLoopbackAddress(request.socket.remoteAddress ?? "")) return false;
-  if (header(request, "x-forwarded-for") !== undefined) return false;
-  if (header(request, "forwarded") !== undefined) return false;
+  if (isForwarded(request)) return false;
   if (!isLoopbackHost(header(request, "host") ?? "")) return false;
   const origin = header(request, "origin");
   if (origin !== undefined && !isLoopbackOrigin(origin)) return false;
   return header(request, "sec-fetch-site") !== "cross-site";
 }
+
+/** Through a proxy, as every Ingress and gateway says of what it passes on. */
+export const isForwarded = (request: IncomingMessage): boolean =>
+  header(request, "x-forwarded-for") !== undefined || header(request, "forwarded") !== undefined;
 
 const isLoopbackAddress = (address: string): boolean =>
   address === "::1" || /^(::ffff:)?127\.\d+\.\d+\.\d+$/.test(address);

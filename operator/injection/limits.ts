@@ -5,6 +5,11 @@ const day = 24 * 3_600_000;
 
 /** An AdmissionReview holds one pod: etcd's 1.5 MiB, as JSON with `managedFields` at most twice that. */
 export const maxReviewBytes = 3 * 1024 * 1024;
+/**
+ * Bytes of bodies held at once. A pod is 2 to 20 KiB, so thousands fit; any pod of the cluster can send to
+ * the port, and 256 connections of the largest body would be 768 MiB in a container of 384.
+ */
+export const heldReviewBytes = 48 * 1024 * 1024;
 /** The apiserver gives up after `timeoutSeconds: 3`; whoever sends slower than this is not it. */
 export const reviewTimeoutMs = 10_000;
 /** Connections at once: apiservers (3, rarely more) × HTTP keep-alive connections of each under load. */

@@ -4,8 +4,8 @@
  */
 import { Counter, Gauge, type Registry } from "@axonize/core/runtime/metrics";
 
-export type Review = "injected" | "unchanged" | "noProfile" | "notSynced" | "failed";
-const reviews: readonly Review[] = ["injected", "unchanged", "noProfile", "notSynced", "failed"];
+const reviews = ["injected", "unchanged", "noProfile", "notSynced", "failed", "busy"] as const;
+export type Review = (typeof reviews)[number];
 
 export type InjectionMetrics = ReturnType<typeof createInjectionMetrics>;
 

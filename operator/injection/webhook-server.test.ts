@@ -7,9 +7,10 @@ import { connect } from "node:tls";
 import { createLog } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
 import { bundleOf, planCertificates } from "./certificates.ts";
-import { maxReviewBytes } from "./limits.ts";
+import { heldReviewBytes, maxReviewBytes } from "./limits.ts";
 import { createInjectionMetrics } from "./metrics.ts";
 import type { Profile } from "./pod.ts";
+import { webhookPath } from "./webhook-config.ts";
 import { createWebhookServer } from "./webhook-server.ts";
 
 const certificatesNow = () =>
@@ -139,6 +140,31 @@ test("a body larger than any pod is refused before it is all there", async () =>
   // The server answers and closes; the client may see either first.
   assert.ok(answer === undefined || answer.status === 413);
   assert.equal((await send(review("vision", pod))).status, 200, "and it serves on");
+});
+
+test("bodies together are bounded: one too many is told so, and there is room again after it", async () => {
+  const count = Math.ceil(heldReviewBytes / maxReviewBytes) + 8;
+  const waiting = Array.from({ length: count }, () => {
+    const socket = connect({ host: "127.0.0.1", port, ca: bundleOf(certificates) });
+    socket.on("error", () => undefined); // one that is refused may be reset
+    socket.write(
+      `POST ${webhookPath} HTTP/1.1\r\nhost: x\r\ncontent-length: ${maxReviewBytes}\r\n\r\n`,
+    );
+    socket.write("x".repeat(maxReviewBytes - 1));
+    return socket;
+  });
+  const told = await Promise.any(
+    waiting.map(async (socket) => {
+      const [data] = (await once(socket, "data")) as [Buffer];
+      return data.toString();
+    }),
+  );
+  assert.match(told, /^HTTP\/1\.1 503 /);
+  for (const socket of waiting) socket.destroy();
+  const deadline = performance.now() + 30_000;
+  while ((await send(review("vision", pod))).status !== 200) {
+    assert.ok(performance.now() < deadline, "there is no room again");
+  }
 });
 
 test("it closes at once, with a spare connection open that never asked", async () => {

@@ -9,7 +9,7 @@ import type { AddressInfo } from "node:net";
 import { X509Certificate } from "node:crypto";
 import type { Listen } from "@axonize/core/runtime/config";
 import type { Log } from "@axonize/core/runtime/log";
-import { maxConnections, maxReviewBytes, reviewTimeoutMs } from "./limits.ts";
+import { heldReviewBytes, maxConnections, maxReviewBytes, reviewTimeoutMs } from "./limits.ts";
 import type { InjectionMetrics } from "./metrics.ts";
 import { answer, type AdmissionReview, type Profiles } from "./review.ts";
 import { webhookPath } from "./webhook-config.ts";
@@ -29,10 +29,11 @@ export function createWebhookServer(deps: {
   metrics: InjectionMetrics;
 }): WebhookServer {
   const inFlight = new Set<Promise<unknown>>();
+  const held = { bytes: 0 };
   const server = createServer({ minVersion: "TLSv1.2" }, (request, response) => {
     const answered = once(response, "close").finally(() => inFlight.delete(answered));
     inFlight.add(answered);
-    handle(deps, request, response).catch((error: unknown) => {
+    handle({ ...deps, held }, request, response).catch((error: unknown) => {
       // The peer went away or sent nonsense; the apiserver treats it as a failed call and ignores it.
       deps.log.warn({ event: "webhook.request", err: error });
       response.destroy();
@@ -70,7 +71,7 @@ export function createWebhookServer(deps: {
 }
 
 async function handle(
-  { profiles, log, metrics }: Parameters<typeof createWebhookServer>[0],
+  deps: Parameters<typeof createWebhookServer>[0] & { held: { bytes: number } },
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -78,9 +79,11 @@ async function handle(
     response.writeHead(404).end();
     return;
   }
-  const body = await readBody(request);
-  if (body === undefined) {
-    response.writeHead(413, { connection: "close" }).end();
+  const { profiles, log, metrics, held } = deps;
+  const body = await readBody(request, held);
+  if (typeof body === "number") {
+    if (body === 503) metrics.reviews.inc({ result: "busy" });
+    response.writeHead(body, { connection: "close" }).end();
     return;
   }
   const asked = parse(body);
@@ -94,18 +97,27 @@ async function handle(
   response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(review));
 }
 
-/** undefined: it is larger than any pod. */
-async function readBody(request: IncomingMessage): Promise<string | undefined> {
+/** 413: it is larger than any pod. 503: with all others together there is no room for it. */
+async function readBody(
+  request: IncomingMessage,
+  held: { bytes: number },
+): Promise<string | 413 | 503> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of request) {
-    // A stream without an encoding gives buffers.
-    const bytes = chunk as Buffer;
-    size += bytes.length;
-    if (size > maxReviewBytes) return undefined;
-    chunks.push(bytes);
+  try {
+    for await (const chunk of request) {
+      // A stream without an encoding gives buffers.
+      const bytes = chunk as Buffer;
+      size += bytes.length;
+      held.bytes += bytes.length;
+      if (size > maxReviewBytes) return 413;
+      if (held.bytes > heldReviewBytes) return 503;
+      chunks.push(bytes);
+    }
+    return Buffer.concat(chunks).toString();
+  } finally {
+    held.bytes -= size;
   }
-  return Buffer.concat(chunks).toString();
 }
 
 function parse(body: string): AdmissionReview | undefined {
