@@ -103,5 +103,17 @@ function commandOf(
       return { kind: second, name: third };
     }
   }
-  throw new PluginError(`There is no command “${positionals.join(" ")}”.\n\n${usage}`);
+  throw new PluginError(
+    `${whatIsMissing(first, second) ?? `There is no command “${positionals.join(" ")}”.`}\n\n${usage}`,
+  );
+}
+
+/** Half a command is told what it lacks: "there is no command tenant" would be untrue. */
+function whatIsMissing(first: string, second: string | undefined): string | undefined {
+  if (first === "doctor") return "doctor needs the name of a pod.";
+  if (first !== "tenant") return undefined;
+  if (second === undefined) return "tenant needs one of create, keys, rotate, usage, and a name.";
+  return ["create", "keys", "rotate", "usage"].includes(second)
+    ? `tenant ${second} needs the name of a tenant.`
+    : undefined;
 }

@@ -18,7 +18,7 @@ import {
   tenantOf,
 } from "./objects.ts";
 import { withApi, type Release } from "./release.ts";
-import { ago } from "./text.ts";
+import { ago, onDay } from "./text.ts";
 
 export interface Finding {
   /** `unknown`: it could not be looked at. */
@@ -54,13 +54,15 @@ export async function examine(
   }
   const pod = Pod.parse(found);
   const claim = claimOf(z.array(Tenant).parse(tenants), patient.namespace);
+  const span = await spanFinding(kubectl, release, { patient, tenant: claim?.tenant, nowMs });
   return [
     claimFinding(claim, place, patient.namespace),
     ...(await injectionFindings(kubectl, { place, pod, patient, tenant: claim?.tenant })),
     await secretFinding(kubectl, patient, claim),
-    keyFinding(claim, nowMs),
+    ...runningFinding(pod, patient),
+    keyFinding(claim, nowMs, span.outcome === "ok"),
     await agentFinding(kubectl, pod),
-    await spanFinding(kubectl, release, { patient, tenant: claim?.tenant, nowMs }),
+    span,
   ];
 }
 
@@ -205,16 +207,34 @@ async function secretFinding(
     : { outcome: "ok", what: `Secret ${name} holds key ${id}.` };
 }
 
-function keyFinding(claim: Claim | undefined, nowMs: number): Finding {
+/** A pod that never got ready sends nothing, whatever else is well; one that is ready needs no line. */
+function runningFinding(pod: Pod, { namespace, pod: name }: Patient): Finding[] {
+  const isDone = pod.status.phase === "Succeeded";
+  if (isDone || isReady(pod) || pod.spec.nodeName === "") return [];
+  return [
+    {
+      outcome: "wrong",
+      what: `The pod is not ready (${pod.status.phase || "no phase"}).`,
+      mend: `kubectl -n ${namespace} describe pod ${name}`,
+    },
+  ];
+}
+
+function keyFinding(claim: Claim | undefined, nowMs: number, arrives: boolean): Finding {
   const key = claim?.tenant.status.apiKeys.find(({ name }) => name === "ingest");
   if (key?.lastUsedTime === undefined) {
+    // The status is written every five minutes: it may not know yet of what has arrived.
+    if (arrives) return { outcome: "ok", what: "A key of this tenant is in use." };
     return {
       outcome: "wrong",
       what: "No key of this tenant has been used yet.",
       mend: "Does the program export OpenTelemetry at all? Its exporter reads OTEL_EXPORTER_OTLP_ENDPOINT; see its own log.",
     };
   }
-  return { outcome: "ok", what: `The tenant's key was last used ${ago(key.lastUsedTime, nowMs)}.` };
+  return {
+    outcome: "ok",
+    what: `The tenant's key was last used ${onDay(key.lastUsedTime, nowMs)}.`,
+  };
 }
 
 async function agentFinding(kubectl: Kubectl, pod: Pod): Promise<Finding> {

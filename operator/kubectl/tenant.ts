@@ -5,7 +5,7 @@
 import { annotations } from "../resources/crds/names.ts";
 import { PluginError, type Kubectl } from "./kubectl.ts";
 import { Tenant } from "./objects.ts";
-import { ago, table } from "./text.ts";
+import { onDay, table } from "./text.ts";
 
 const resource = "axonizetenants.axonize.io";
 
@@ -46,7 +46,7 @@ export async function keysText(kubectl: Kubectl, name: string, nowMs: number): P
     status.apiKeys.map((key) => [
       key.name,
       key.currentKeyID || "–",
-      ago(key.lastUsedTime, nowMs),
+      onDay(key.lastUsedTime, nowMs),
       key.nextRotationTime ?? "–",
       key.previousKeyID || "–",
       key.previousExpiresTime ?? "–",
@@ -69,7 +69,9 @@ export async function rotateKeys(kubectl: Kubectl, name: string, nowMs: number):
 export async function usageText(kubectl: Kubectl, name: string): Promise<string> {
   const { status } = await readTenant(kubectl, name);
   const { usage } = status;
-  if (usage === undefined) return `Nothing of ${name} has been counted yet.`;
+  if (usage === undefined) {
+    return `Nothing of ${name} has been counted yet. The operator counts every five minutes.`;
+  }
   return table(
     ["FROM", "TO", "SPANS", "BYTES", "GPU SECONDS", "QUOTA"],
     [

@@ -31,6 +31,13 @@ export const ago = (time: string | undefined, nowMs: number): string =>
     ? "never"
     : `${age(Date.parse(time), nowMs)} ago`;
 
+/** Of a time that is known to its UTC day only: `today`, the day, or `never`. */
+export const onDay = (time: string | undefined, nowMs: number): string => {
+  if (time === undefined || Number.isNaN(Date.parse(time))) return "never";
+  const day = time.slice(0, 10);
+  return day === new Date(nowMs).toISOString().slice(0, 10) ? "today" : day;
+};
+
 /** 1.5 → `1.5`, null → `–`. */
 export const figure = (value: number | null | undefined, unit = "", scale = 1): string =>
   value === null || value === undefined ? "–" : `${Math.round(value * scale)}${unit}`;

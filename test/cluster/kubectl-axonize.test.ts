@@ -148,7 +148,7 @@ test("keys, usage and conditions are shown as the status has them", async () => 
   assert.match(status.text, /team-shop +Active +SecretConflict +1 +12 %/);
   assert.match(status.text, /tenant team-shop: CredentialsReady SecretConflict: Secret shop/);
   assert.doesNotMatch(status.text, /QuotaExceeded/);
-  assert.match((await axonize("tenant", "keys", "team-shop")).text, /ingest +abc123 +\d+s ago/);
+  assert.match((await axonize("tenant", "keys", "team-shop")).text, /ingest +abc123 +today/);
   assert.match((await axonize("tenant", "usage", "team-shop")).text, /1234 +56789 +1\.5 +12 %/);
   const rotated = await axonize("tenant", "rotate", "team-shop");
   assert.equal(rotated.code, 0, rotated.text);
