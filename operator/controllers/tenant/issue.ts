@@ -108,7 +108,7 @@ function tell(world: World, run: Run, task: KeyTask, outcome: KeyOutcome): void 
       type,
       reason: name,
       action: "IssueKey",
-      note: `Key ${id} was ${verb} for ${where}. Pods that run with the key before may do so until its overlap is over.`,
+      note: `Key ${id} was ${verb} for ${where}.${reason === "First" || reason === "Revoked" ? "" : " Pods that run with the key before may do so until its overlap is over."}`,
     });
   }
   for (const { id, because } of outcome.revoked) {

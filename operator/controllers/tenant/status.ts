@@ -178,7 +178,7 @@ function namespacesFact({ claims }: Synced): Fact {
     };
   }
   if (missing.length > 0) {
-    const message = `${missing.join(", ")} do not exist; they are bound when they are made.`;
+    const message = `Not there yet, and bound once made: ${missing.join(", ")}.`;
     return { ...failed, reason: "NamespaceMissing", message };
   }
   if (claims.length === 0) {
