@@ -2,6 +2,7 @@
 // the call of a pod with nothing of ours in it is shown with the very slice that the kubelet gave it.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { keepScreenshot, openBrowser, openPage } from "../e2e/support/browser.ts";
 import { gpus } from "./support/fake-gpus.ts";
 import { namespace } from "./support/helm.ts";
 import {
@@ -12,8 +13,9 @@ import {
   type Installation,
 } from "./support/installation.ts";
 import { appPod, assertAllStored, drained, flows, stateOf } from "./support/load.ts";
-import { eventually } from "./support/eventually.ts";
+import { eventually, patienceMs } from "./support/eventually.ts";
 import { readyPods } from "./support/objects.ts";
+import { portForward } from "./support/port-forward.ts";
 import { settled, type PoolStatus, type TenantStatus } from "./support/wishes.ts";
 
 let axonize: Installation;
@@ -106,6 +108,30 @@ test("its calls are shown on that slice, for sure, to its tenant alone", async (
   assert.match(JSON.stringify(devices), new RegExp(String(slice)));
   const none = await axonize.api<{ items: readonly unknown[] }>("/api/v1/gpus?from=-1h", otherKey);
   assert.doesNotMatch(JSON.stringify(none), /MIG-|GPU-/);
+});
+
+test("a person sees the call on screen, with its slice", async () => {
+  const { cluster } = axonize;
+  const slice = (await stateOf(await appPod(cluster, "vision"))).environment[
+    "NVIDIA_VISIBLE_DEVICES"
+  ];
+  const key = await secretValue(cluster, namespace, "team-vision-read", "AXONIZE_API_KEY");
+  const [call] = await traces(key);
+  assert.ok(call);
+  // As NOTES and README say; a browser trusts localhost as it would trust TLS.
+  const { kubeconfigFile } = cluster;
+  await using dashboard = await portForward(kubeconfigFile, namespace, "svc/axonize-dashboard", 80);
+  await using browser = await openBrowser();
+  const { page, problems } = await openPage(browser);
+  // As after typing the key on the Settings page.
+  const keys = JSON.stringify({ query: key, admin: "", tenant: "" });
+  await page.addInitScript(`sessionStorage.setItem("axonize.keys", ${JSON.stringify(keys)})`);
+  await page.goto(`${dashboard.url}/requests/${call.traceId}`);
+  const device = page.locator(`a[title="${slice}"]`).first();
+  await device.waitFor({ timeout: patienceMs });
+  assert.match(await device.innerText(), /node-1.*slice 1g\.10gb/);
+  await keepScreenshot(page, "cluster-call-on-its-slice");
+  assert.deepEqual(problems, []);
 });
 
 test("keys rotate under load and not one span is lost", async () => {
