@@ -26,7 +26,11 @@ export function Login({ session }: { readonly session: Session }): ReactNode {
         throw new Error(
           "This key is not known, or it was revoked. Paste the whole key, from axk_ to the end.",
         );
-      saveKeys({ query: key.trim(), admin: session.admin ? key.trim() : "", tenant: "" });
+      saveKeys({
+        query: key.trim(),
+        admin: session.admin ? key.trim() : "",
+        tenant: await firstTenant(session, key.trim()),
+      });
       refresh();
     } catch (failure) {
       setError(
@@ -117,6 +121,12 @@ export function Login({ session }: { readonly session: Session }): ReactNode {
       </form>
     </main>
   );
+}
+
+/** An admin key belongs to no tenant, and every page but the settings needs one: it begins with the first. */
+async function firstTenant({ admin, tenant }: Session, key: string): Promise<string> {
+  if (!admin || tenant !== null) return "";
+  return (await call("listTenants", { key })).items[0]?.id ?? "";
 }
 
 /** The page that was asked for is shown after the log-in. */
