@@ -133,6 +133,10 @@ test("the fleet counts devices, not slices, and what is unknown is not zero", ()
   assert.equal(cellState(blind), "unknown");
   assert.equal(metricValue(blind, "activity").value, "–");
   assert.equal(metricValue(blind, "temperature").value, "–");
+  const held = { ...blind, parentUuid: "", allocation: "allocated" as const };
+  assert.equal(funnelOf([held]).idle, 0, "what nobody measured is not idle");
+  const still = { ...held, reading: { ...held.reading, utilizationRatio: 0 } };
+  assert.equal(funnelOf([still]).idle, 1);
 });
 
 test("limits read as typed and print back to the same number", () => {

@@ -152,7 +152,7 @@ function Fleet({ all }: { readonly all: readonly Gpu[] }): ReactNode {
 function StateLegend(): ReactNode {
   return (
     <>
-      <i className={styles.hatched} /> held by nobody or silent
+      <i className={styles.hatched} /> held by nobody, silent or not measured
       <i className={styles.outlined} /> held but idle
     </>
   );

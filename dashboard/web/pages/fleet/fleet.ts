@@ -174,6 +174,10 @@ export function funnelOf(gpus: readonly Gpu[]): Funnel {
   const devices = gpus.filter((gpu) => gpu.parentUuid === "");
   const busy = (gpu: Gpu): number =>
     gpu.stale ? 0 : (activity(gpu) ?? meanActivity(slices.get(gpu.uuid) ?? []));
+  // What nobody measured is not called idle: a partitioned card tells of its slices only to the privileged.
+  const isMeasured = (gpu: Gpu): boolean =>
+    activity(gpu) !== undefined ||
+    (slices.get(gpu.uuid) ?? []).some((slice) => activity(slice) !== undefined);
   const held = devices.filter((gpu) => gpu.allocation === "allocated");
   const unattributed = devices.filter((gpu) => gpu.allocation === "unknown").length;
   // Of those that still report: an old reading is not power now.
@@ -184,7 +188,7 @@ export function funnelOf(gpus: readonly Gpu[]): Funnel {
     unattributed,
     active: devices.filter((gpu) => busy(gpu) > idleRatio).length,
     effective: devices.filter((gpu) => busy(gpu) > 0.5).length,
-    idle: held.filter((gpu) => !gpu.stale && busy(gpu) <= idleRatio).length,
+    idle: held.filter((gpu) => !gpu.stale && isMeasured(gpu) && busy(gpu) <= idleRatio).length,
     throttled: devices.filter(isThrottled).length,
     hot: devices.filter((gpu) => (gpu.reading.temperatureCelsius ?? 0) >= warmCelsius).length,
     stale: devices.filter((gpu) => gpu.stale).length,
