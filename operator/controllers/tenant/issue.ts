@@ -94,7 +94,7 @@ const words = {
   First: ["Normal", "KeyIssued", "issued"],
   SecretDeleted: ["Warning", "SecretRestored", "issued, because its Secret was deleted,"],
   SecretEdited: ["Warning", "SecretEdited", "issued, because somebody had edited its Secret,"],
-  Requested: ["Normal", "KeyRotated", "issued as asked for"],
+  Requested: ["Normal", "KeyRotated", "issued on request"],
   Period: ["Normal", "KeyRotated", "issued, as the one before is old,"],
   Revoked: ["Normal", "KeyIssued", "issued in place of a revoked one"],
 } as const;
