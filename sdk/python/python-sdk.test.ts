@@ -25,6 +25,7 @@ const versionTests = [
   "tests/test_context.py",
   "tests/test_generators.py",
   "tests/test_core.py",
+  "tests/test_clock.py",
 ];
 
 after(() => {

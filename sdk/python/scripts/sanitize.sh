@@ -17,5 +17,5 @@ rm -rf src
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
   ASAN_OPTIONS=detect_leaks=0:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
   PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 AXONIZE_PURE=0 AXONIZE_EXPECT=c PYTHONPATH="$folder/site" \
-  "$python" -m pytest tests/test_core.py tests/test_context.py tests/test_generators.py tests/test_spans.py \
+  "$python" -m pytest tests/test_clock.py tests/test_core.py tests/test_context.py tests/test_generators.py tests/test_spans.py \
   tests/test_fuzz.py -k "not flat and not leaks"
