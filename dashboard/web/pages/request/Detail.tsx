@@ -49,7 +49,8 @@ export function Detail({ trace, spanId, tab, onTab, onClose }: DetailProps): Rea
           <div className={styles.sub}>
             {detail ? (
               <>
-                {detail.service} · {detail.kind} · {say(duration(detail.durationNs))}{" "}
+                {detail.service === "" ? "" : `${detail.service} · `}
+                {detail.kind} · {say(duration(detail.durationNs))}{" "}
                 {detail.status === "unset" ? null : <StatusText status={detail.status} />}
               </>
             ) : (
