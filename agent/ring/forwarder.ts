@@ -29,6 +29,8 @@ interface Deps {
   readonly metrics: RingMetrics;
   readonly sender: SpanSender;
   readonly signal: AbortSignal;
+  /** Rings that could not be written to or removed, said once each. */
+  readonly troubled: Set<string>;
 }
 
 export function createRingForwarder(
@@ -39,7 +41,13 @@ export function createRingForwarder(
   const closing = new AbortController();
   const { signal } = closing;
   const sender = createSpanSender(clock, options.endpoint);
-  const parts = { log, metrics: createRingMetrics(deps.registry), sender, signal };
+  const parts = {
+    log,
+    metrics: createRingMetrics(deps.registry),
+    sender,
+    signal,
+    troubled: new Set<string>(),
+  };
   const lookMs = options.lookMs ?? limits.lookMs;
   let pauseMs = 0;
   let notBefore = 0;
@@ -65,12 +73,27 @@ async function lookOnce(deps: Deps, directory: string): Promise<boolean> {
   let reached = true;
   let rings = 0;
   await visitRings(directory, async (ring) => {
-    const outcome = await forward(deps, ring);
+    const outcome = await tryForward(deps, ring);
     rings += 1;
     reached = outcome !== "unreachable";
     return reached && rings < limits.ringsPerRound && !deps.signal.aborted ? "go-on" : "stop";
   });
   return reached;
+}
+
+/** One ring that cannot be written to or removed must not keep the others from being sent. */
+async function tryForward(deps: Deps, ring: TakenRing): Promise<SendOutcome> {
+  const { log, troubled } = deps;
+  try {
+    return await forward(deps, ring);
+  } catch (error) {
+    // A folder with the sticky bit, a read-only mount: its owner's doing, and looked at again next time.
+    if (!troubled.has(ring.name) && troubled.size < limits.entries) {
+      troubled.add(ring.name);
+      log.error({ event: "ring.failed", ring: ring.name, error: errorMessage(error) });
+    }
+    return "later";
+  }
 }
 
 /** Sends a ring to its end and removes it; what could not be sent stays in it. */

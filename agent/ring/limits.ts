@@ -12,8 +12,10 @@ export const lookMs = 5_000;
 export const retryMsMax = 5 * 60_000;
 /** Folders below the named one: `<namespace>/<pod>/`, as a `subPathExpr` makes them. */
 export const depth = 2;
-/** Entries of one folder that are looked at in one round; the next round sees the ones after them. */
+/** Entries of one folder that are looked at. */
 export const entries = 1_024;
+/** Folders opened in one round: a node has some hundreds of pods, and an open takes 50 µs. */
+export const folders = 4_096;
 /** Rings sent in one round: 64 × 4 MiB are 5 s of a 50 MB/s connection. */
 export const ringsPerRound = 64;
 /** The header's size in every version so far. */

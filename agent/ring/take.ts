@@ -34,11 +34,16 @@ export async function visitRings(
   use: (ring: TakenRing) => Promise<"go-on" | "stop">,
 ): Promise<void> {
   await using folder = await openIfThere(directory, asFolder);
-  if (folder) await visit({ folder, name: "", depth: 0 }, use);
+  if (folder) await visit({ folder, name: "", depth: 0, budget: { folders: limits.folders } }, use);
 }
 
 async function visit(
-  at: { readonly folder: FileHandle; readonly name: string; readonly depth: number },
+  at: {
+    readonly folder: FileHandle;
+    readonly name: string;
+    readonly depth: number;
+    readonly budget: { folders: number };
+  },
   use: (ring: TakenRing) => Promise<"go-on" | "stop">,
 ): Promise<"go-on" | "stop"> {
   const path = `/proc/self/fd/${at.folder.fd}`;
@@ -50,6 +55,7 @@ async function visit(
     if (isFolder || isFile) names.push({ name: entry.name, isFolder });
   }
   for (const { name, isFolder } of names.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (isFolder && --at.budget.folders < 0) continue;
     const inside = `${path}/${name}`;
     const shown = at.name === "" ? name : `${at.name}/${name}`;
     await using handle = await openIfThere(
@@ -58,7 +64,7 @@ async function visit(
     );
     if (!handle) continue;
     if (isFolder) {
-      const next = { folder: handle, name: shown, depth: at.depth + 1 };
+      const next = { ...at, folder: handle, name: shown, depth: at.depth + 1 };
       if ((await visit(next, use)) === "stop") return "stop";
       continue;
     }
