@@ -23,6 +23,15 @@ interface Stage {
 
 export function runDockerfile(tree: string, path: string): Ran {
   const home = mkdtempSync(join(tmpdir(), "axonize-dockerfile-"));
+  try {
+    return runInstructions(home, tree, path);
+  } catch (error) {
+    rmSync(home, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function runInstructions(home: string, tree: string, path: string): Ran {
   const ignored = readFileSync(join(tree, ".dockerignore"), "utf8")
     .split("\n")
     .filter((line) => line !== "" && !line.startsWith("#"));
