@@ -43,7 +43,7 @@ test("with what the chart sets, the rest has its defaults, and each process an i
   });
   assert.equal(other.namespace, "elsewhere");
   assert.equal(other.secretAccess.kind, "PerNamespace");
-  assert.deepEqual(other.deniedNamespaces, ["a", "b"]);
+  assert.deepEqual(other.deniedNamespaces, ["axonize-agents", "a", "b"]);
   assert.equal(other.allowForcedAdoption, true);
   assert.equal(other.lease.leaseMs, 60_000);
 });

@@ -65,7 +65,7 @@ function assets(ending: string): readonly string[] {
 
 function entryScript(): string {
   const html = readFileSync(join(web.dir, "index.html"), "utf8");
-  return /src="\/assets\/([^"]+\.js)"/.exec(html)?.[1] ?? "";
+  return /src="\.\/assets\/([^"]+\.js)"/.exec(html)?.[1] ?? "";
 }
 
 /** A chunk with all that it imports statically, each once. */
