@@ -120,7 +120,7 @@ class Exporter:
     def wake(self) -> None:
         """Called by the core in the user's thread: for the first span and whenever a batch is full."""
         with self._changed:
-            self._full = self._core.stats()["pending"] >= self._config.wake_at
+            self._full = self._core.stats()["pending"] >= self._config.batch_size
             if self._thread is None:
                 self._start()
             else:
@@ -233,7 +233,7 @@ class Exporter:
             if self._batch is None:
                 pending = self._core.stats()["pending"]
                 # The rest waits for company: a request costs as much as hundreds of spans.
-                if flushing or first or pending >= self._config.wake_at:
+                if flushing or first or pending >= self._config.batch_size:
                     self._batch = self._next_batch()
                 first = False
                 if self._batch is None:
@@ -256,7 +256,7 @@ class Exporter:
     def _next_batch(self) -> tuple[list[bytes | memoryview], int, float] | None:
         if self._closed:
             return None
-        spans, count, marks = self._core.drain(self._config.batch_size, REQUEST_BYTES_MAX)
+        spans, count, marks = self._core.drain(self._config.request_spans, REQUEST_BYTES_MAX)
         if count == 0:
             return None
         if marks and self.gpus is not None:

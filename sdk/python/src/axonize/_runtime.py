@@ -120,7 +120,7 @@ def _after_fork() -> None:
 
 def _enable(config: Config, exporter: Exporter) -> None:
     core.watch_gpus(None if exporter.gpus is None else exporter.gpus.start)
-    core.enable(config.buffer_bytes, config.wake_at, exporter.wake)
+    core.enable(config.buffer_bytes, config.batch_size, exporter.wake)
 
 
 def _hook_multiprocessing() -> None:
