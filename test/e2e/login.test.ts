@@ -136,6 +136,12 @@ test("an administrator changes things with the session's token, and not without 
   assert.equal(await create("from-nowhere", undefined), 403);
   assert.equal(await create("from-elsewhere", "x".repeat(String(csrfToken).length)), 403);
   assert.equal(await create("with-token", String(csrfToken)), 201);
+  // Without a tenant of their own they begin with the first.
+  const overview = page.waitForResponse((answer) => answer.url().includes("/analytics/overview"));
+  await page.getByRole("link", { name: "Overview" }).click();
+  assert.equal((await overview).status(), 200);
+  assert.notEqual(await page.getByRole("combobox", { name: "Tenant" }).inputValue(), "");
+  await page.getByRole("link", { name: "Settings" }).click();
   // The app itself sends it.
   await page.getByRole("button", { name: "New", exact: true }).click();
   await page.getByRole("textbox", { name: "Name" }).fill("By hand");

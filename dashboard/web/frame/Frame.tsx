@@ -17,6 +17,7 @@ import { Help } from "./Help.tsx";
 import { Login } from "./Login.tsx";
 import { Rail } from "./Rail.tsx";
 import { StatusLine } from "./StatusLine.tsx";
+import { WhoseData } from "./WhoseData.tsx";
 import { TopBar, type TopBarFocus } from "./TopBar.tsx";
 
 const Palette = lazy(async () => ({ default: (await import("./Palette.tsx")).Palette }));
@@ -74,7 +75,9 @@ function Shell(): ReactNode {
       <TopBar focus={focus} onFocusChange={setFocus} onPalette={openPalette} />
       <main id="content" className={styles.content} tabIndex={-1}>
         <Suspense fallback={<div className={styles.loading} />}>
-          <Outlet />
+          <WhoseData>
+            <Outlet />
+          </WhoseData>
         </Suspense>
       </main>
       <StatusLine />

@@ -29,7 +29,7 @@ export function Login({ session }: { readonly session: Session }): ReactNode {
       saveKeys({
         query: key.trim(),
         admin: session.admin ? key.trim() : "",
-        tenant: await firstTenant(session, key.trim()),
+        tenant: "",
       });
       refresh();
     } catch (failure) {
@@ -121,12 +121,6 @@ export function Login({ session }: { readonly session: Session }): ReactNode {
       </form>
     </main>
   );
-}
-
-/** An admin key belongs to no tenant, and every page but the settings needs one: it begins with the first. */
-async function firstTenant({ admin, tenant }: Session, key: string): Promise<string> {
-  if (!admin || tenant !== null) return "";
-  return (await call("listTenants", { key })).items[0]?.id ?? "";
 }
 
 /** The page that was asked for is shown after the log-in. */

@@ -52,7 +52,15 @@ export function Latency({
   readonly everyMs: number | undefined;
 }): ReactNode {
   const [url, setUrl] = useUrlState();
-  const metric = metrics.find(({ value }) => value === url.metric) ?? metrics[0];
+  const chosen = metrics.find(({ value }) => value === url.metric);
+  // Left to itself the page shows the first token; where no call tells of it, the whole call instead.
+  const first = useEndpoint(
+    "getHeatmap",
+    { query: { ...scope.query, metric: "ttft", buckets: 150 } },
+    { everyMs, enabled: scope.ready && chosen === undefined },
+  );
+  const fallback: Metric = first.data?.total === 0 ? "duration" : "ttft";
+  const metric = chosen ?? metrics.find(({ value }) => value === fallback);
   const current: Metric = metric?.value ?? "ttft";
   const heatmap = useEndpoint(
     "getHeatmap",
@@ -72,7 +80,7 @@ export function Latency({
           value={current}
           options={metrics}
           onChange={(next) => {
-            setUrl({ metric: next === "ttft" ? "" : next, box: undefined }, { replace: true });
+            setUrl({ metric: next, box: undefined }, { replace: true });
           }}
         />
         <span className={styles.legend} aria-hidden="true">
