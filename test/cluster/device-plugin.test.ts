@@ -1,14 +1,19 @@
-// The device plugin of these tests against a real kubelet, and the agent as a real pod beside it: a pod gets a
+// The device plugin of `cluster up --gpus` against a real kubelet, and the agent as a real pod beside it: a pod gets a
 // made-up slice, the agent reads that from the kubelet and shows the slice's measurements under the pod's name.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { buildImages } from "../../tools/k8s/images/build.ts";
 import { startCluster, type Cluster } from "../../tools/k8s/cluster.ts";
-import type { DevicePlugin } from "./device-plugin/plugin.ts";
-import { physicalId } from "./device-plugin/strategies.ts";
+import {
+  addFakeGpus,
+  fakeDriverDirectory,
+  gpus,
+  plugInGpus,
+} from "../../tools/k8s/gpus/fake-gpus.ts";
+import type { DevicePlugin } from "../../tools/k8s/gpus/plugin.ts";
+import { physicalId } from "../../tools/k8s/gpus/strategies.ts";
+import { buildExampleChat, exampleChatImage } from "../../tools/k8s/images/example-chat.ts";
 import { eventually } from "./support/eventually.ts";
-import { fakeDriverDirectory, gpus, installFakeDriver, plugInGpus } from "./support/fake-gpus.ts";
-import { buildOtelApp, otelAppImage } from "./support/images.ts";
 import { allocatable, getJson, readyPod, type Pod } from "./support/objects.ts";
 
 let cluster: Cluster & AsyncDisposable;
@@ -18,9 +23,8 @@ before(async () => {
   const [agent] = buildImages(["agent"]);
   assert.ok(agent);
   cluster = await startCluster();
-  installFakeDriver(cluster);
-  plugin = await plugInGpus(cluster);
-  for (const { tar } of [agent, buildOtelApp()]) await cluster.importImage(tar);
+  plugin = await addFakeGpus(cluster);
+  for (const { tar } of [agent, buildExampleChat()]) await cluster.importImage(tar);
 });
 
 after(async () => {
@@ -141,7 +145,7 @@ function pod(name: string, limits: Record<string, number>): object {
       containers: [
         {
           name: "app",
-          image: otelAppImage,
+          image: exampleChatImage,
           imagePullPolicy: "Never",
           env: [{ name: "CALLS_PER_SECOND", value: "0.01" }],
           readinessProbe: { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 },

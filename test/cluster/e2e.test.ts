@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { keepScreenshot, openBrowser, openPage } from "../e2e/support/browser.ts";
-import { gpus } from "./support/fake-gpus.ts";
+import { gpus } from "../../tools/k8s/gpus/fake-gpus.ts";
 import { namespace } from "./support/helm.ts";
 import {
   agentNamespace,

@@ -21,7 +21,8 @@ export const rooms: Record<string, readonly string[]> = {
   "operator/resources": ["core/contract"],
   operator: [...shared, "operator/kube", "operator/resources"],
   images: [],
-  "tools/k8s": [...shared, "scripts", "images"],
+  // The false driver, which is the agent's, is what a cluster without GPUs has in their stead.
+  "tools/k8s": [...shared, "scripts", "images", "agent"],
   scripts: [...shared, ...services, "operator", "standalone", "test", "tools/k8s", "images"],
 };
 

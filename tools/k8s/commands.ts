@@ -20,9 +20,12 @@ import { join } from "node:path";
 import { errorMessage, StartError } from "@axonize/core/runtime/error";
 import { ensureClusterPackages } from "../../scripts/system-packages.ts";
 import { workloads } from "../../images/workloads.ts";
+import { ownerArguments, type UpOptions } from "./arguments.ts";
 import { ensureBinaries, programNames } from "./binaries.ts";
 import { attachCluster, startCluster, type Cluster } from "./cluster.ts";
+import { addFakeGpus } from "./gpus/fake-gpus.ts";
 import { buildImages } from "./images/build.ts";
+import { buildExampleChat } from "./images/example-chat.ts";
 import { stopTimeoutMs } from "./limits.ts";
 import { startTicks, until } from "./parts.ts";
 import { requirePrivileges } from "./requirements.ts";
@@ -36,13 +39,13 @@ export interface CommandDeps {
 }
 
 export interface Commands {
-  up(options: { kwok: boolean; images: boolean }): Promise<number>;
+  up(options: UpOptions): Promise<number>;
   down(): Promise<number>;
   status(): Promise<number>;
   pass(program: "kubectl" | "helm", args: readonly string[]): Promise<number>;
   build(): Promise<number>;
   /** The owner: started by `up`, not by a person. */
-  own(options: { kwok: boolean }): Promise<number>;
+  own(options: UpOptions): Promise<number>;
 }
 
 /** `owner.json`. The start time tells the owner from a later process of the same number. */
@@ -50,6 +53,7 @@ interface Owner {
   readonly pid: number;
   readonly startTicks: string;
   readonly stateFile: string;
+  readonly gpus: boolean;
 }
 
 /** What the owner tells `up`. */
@@ -104,9 +108,15 @@ function printHints(deps: CommandDeps): void {
   deps.print(`export KUBECONFIG=${kubeconfigOf(deps)}\nexport PATH=${bin}:$PATH\n`);
 }
 
-async function up(deps: CommandDeps, options: { kwok: boolean; images: boolean }): Promise<number> {
+async function up(deps: CommandDeps, options: UpOptions): Promise<number> {
   const { stateDir, say } = deps;
-  if (ownerOf(deps) !== undefined) {
+  const running = ownerOf(deps);
+  if (running !== undefined) {
+    if (options.gpus && !running.gpus) {
+      throw new StartError(
+        "A test cluster without GPUs is up. Stop it first with: npm run cluster -- down",
+      );
+    }
     say("A test cluster is up already.");
     printHints(deps);
     return 0;
@@ -120,11 +130,15 @@ async function up(deps: CommandDeps, options: { kwok: boolean; images: boolean }
     rmSync(join(stateDir, "bin", name), { force: true });
     symlinkSync(paths[name], join(stateDir, "bin", name));
   }
-  const started = await startOwner(deps, options.kwok);
+  const started = await startOwner(deps, options);
   writeFileSync(ownerFileOf(deps), JSON.stringify(started));
   const cluster = attachCluster(started.stateFile);
   writeFileSync(kubeconfigOf(deps), readFileSync(cluster.kubeconfigFile), { mode: 0o600 });
   if (options.images) await importImages(cluster, say);
+  if (options.images && options.gpus) {
+    say("Building and importing the image of the example application …");
+    await cluster.importImage(buildExampleChat().tar);
+  }
   say(`The cluster is up; its node is ${cluster.nodeIp}. Stop it with: npm run cluster -- down`);
   printHints(deps);
   return 0;
@@ -167,11 +181,11 @@ async function status(deps: CommandDeps): Promise<number> {
   return 0;
 }
 
-async function startOwner(deps: CommandDeps, kwok: boolean): Promise<Owner> {
+async function startOwner(deps: CommandDeps, options: UpOptions): Promise<Owner> {
   const logFile = join(deps.stateDir, "owner.log");
   const log = openSync(logFile, "w");
   const main = join(import.meta.dirname, "main.ts");
-  const child = spawn(process.execPath, [main, "own", ...(kwok ? ["--kwok"] : [])], {
+  const child = spawn(process.execPath, [main, "own", ...ownerArguments(options)], {
     stdio: ["ignore", log, log, "ipc"],
     detached: true,
   });
@@ -192,13 +206,15 @@ async function startOwner(deps: CommandDeps, kwok: boolean): Promise<Owner> {
   child.disconnect();
   child.unref();
   const pid = child.pid ?? 0;
-  return { pid, startTicks: startTicks(pid) ?? "", stateFile };
+  return { pid, startTicks: startTicks(pid) ?? "", stateFile, gpus: options.gpus };
 }
 
 /** Keeps a cluster until it is told to stop. */
-async function own(options: { kwok: boolean }): Promise<number> {
+async function own(options: UpOptions): Promise<number> {
   const tell = (message: Message): void => {
     if (process.connected) process.send?.(message);
+    // Nobody listens any more; the log is what a person is pointed to.
+    else process.stderr.write(`${JSON.stringify(message)}\n`);
   };
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
@@ -214,6 +230,9 @@ async function own(options: { kwok: boolean }): Promise<number> {
         tell({ say: line });
       },
     });
+    // Given back before the cluster, which is what the order of these two declarations says.
+    await using gpus = options.gpus ? await addFakeGpus(cluster) : undefined;
+    if (gpus !== undefined) tell({ say: "The node has GPUs that are made up." });
     tell({ ready: cluster.stateFile });
     await new Promise<void>((resolve) => {
       // A timer keeps this process alive: all else that it waits for is unreferenced.

@@ -5,15 +5,18 @@
  */
 import { join } from "node:path";
 import { errorMessage, StartError } from "@axonize/core/runtime/error";
+import { parseUp } from "./arguments.ts";
 import { createCommands } from "./commands.ts";
 
 const usage = `Usage: npm run cluster -- COMMAND
 
-  up [--kwok] [--no-images]  start a cluster, with metrics-server and the images of this working tree
-  down                       stop it and remove everything it had
-  status                     what runs
-  kubectl ARGS, helm ARGS    the programs, set up for the cluster
-  build                      build its programs and nothing else
+  up                       start a cluster, with metrics-server and the images of this working tree
+     --gpus                its node has GPUs that are made up, and the example application's image
+     --kwok, --no-images   with kwok; without images
+  down                     stop it and remove everything it had
+  status                   what runs
+  kubectl ARGS, helm ARGS  the programs, set up for the cluster
+  build                    build its programs and nothing else
 
 Needs Linux, root and Go 1.26.4 or newer. See docs/testbed.md.
 `;
@@ -28,10 +31,7 @@ const commands = createCommands({
 async function run(): Promise<number> {
   switch (command) {
     case "up":
-      return await commands.up({
-        kwok: args.includes("--kwok"),
-        images: !args.includes("--no-images"),
-      });
+      return await commands.up(parseUp(args));
     case "down":
       return await commands.down();
     case "status":
@@ -42,7 +42,7 @@ async function run(): Promise<number> {
     case "build":
       return await commands.build();
     case "own":
-      return await commands.own({ kwok: args.includes("--kwok") });
+      return await commands.own(parseUp(args));
     default:
       process.stdout.write(usage);
       return command === "help" || command === "--help" ? 0 : 2;

@@ -11,12 +11,12 @@ import { parseAllDocuments } from "yaml";
 import { buildImages } from "../../../tools/k8s/images/build.ts";
 import { ensureBinaries } from "../../../tools/k8s/binaries.ts";
 import { startCluster, type Cluster } from "../../../tools/k8s/cluster.ts";
-import type { DevicePlugin } from "../device-plugin/plugin.ts";
+import { addFakeGpus } from "../../../tools/k8s/gpus/fake-gpus.ts";
+import type { DevicePlugin } from "../../../tools/k8s/gpus/plugin.ts";
+import { buildExampleChat } from "../../../tools/k8s/images/example-chat.ts";
 import { eventually } from "./eventually.ts";
-import { installFakeDriver, plugInGpus } from "./fake-gpus.ts";
 import { chart, createHelm, namespace, root, type Helm, type Manifest } from "./helm.ts";
 import { startHostStores, type HostStores } from "./host-stores.ts";
-import { buildOtelApp, otelAppImage } from "./images.ts";
 import { appPod, flows } from "./load.ts";
 import { getJson, readyPods, type Pod } from "./objects.ts";
 import { settled } from "./wishes.ts";
@@ -42,14 +42,12 @@ export async function startInstallation(say: (line: string) => void): Promise<In
   const home = mkdtempSync(join(tmpdir(), "axonize-e2e-"));
   opening.defer(() => rmSync(home, { recursive: true, force: true }));
   const { helm: helmBinary } = await ensureBinaries(["helm"], { say });
-  const images = [...buildImages(["ingest", "dashboard", "operator", "agent"]), buildOtelApp()];
+  const images = [...buildImages(["ingest", "dashboard", "operator", "agent"]), buildExampleChat()];
   const cluster = opening.use(await startCluster({ say }));
   const stores = opening.use(await startHostStores(cluster.hostIp));
-  installFakeDriver(cluster);
-  const plugin = opening.use(await plugInGpus(cluster));
+  const plugin = opening.use(await addFakeGpus(cluster));
   say("Importing the images …");
   for (const { tar } of images) await cluster.importImage(tar);
-  await cluster.kubectl("label", "node", cluster.nodeName, "nvidia.com/gpu.present=true");
   const helm = createHelm(helmBinary, { home, kubeconfig: cluster.kubeconfigFile });
   const mustHelm = async (...args: readonly string[]): Promise<string> => {
     const ran = await helm(...args);
@@ -143,7 +141,7 @@ async function serviceIp(cluster: Cluster, name: string): Promise<string> {
   return service.spec.clusterIP;
 }
 
-/** A file of examples/k8s with what differs on this cluster: images that are imported, GPUs that are not there. */
+/** A file of examples/k8s as it is, but for the pool: its GPUs are not there, its agent's image is imported. */
 export function example(name: string): Manifest[] {
   const text = readFileSync(join(root, "examples/k8s", name), "utf8");
   return parseAllDocuments(text).map((document) => {
@@ -153,14 +151,7 @@ export function example(name: string): Manifest[] {
       const agent = { imagePullPolicy: "Never" };
       return { ...object, spec: { ...object.spec, vendor: "Fake", agent } };
     }
-    if (object.kind !== "Deployment") return object;
-    const changed = structuredClone(object) as unknown as Deployment;
-    for (const container of changed.spec.template.spec.containers) {
-      Object.assign(container, { image: otelAppImage, imagePullPolicy: "Never" });
-      container["readinessProbe"] = { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 };
-    }
-    // Safe: a Deployment is an object of the API.
-    return changed as unknown as Manifest;
+    return object;
   });
 }
 
@@ -173,10 +164,6 @@ export async function startWorkload(cluster: Cluster): Promise<Pod> {
   const pod = await appPod(cluster, "vision");
   await flows(pod);
   return pod;
-}
-
-interface Deployment {
-  spec: { template: { spec: { containers: Record<string, unknown>[] } } };
 }
 
 /** A key that the operator has put into a Secret. */

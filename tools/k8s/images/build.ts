@@ -29,7 +29,7 @@ export interface BuiltImage {
   readonly tar: string;
 }
 
-/** An image of a test: files of its own over packages of node_modules. */
+/** An image of a test or an example: files of its own over packages of node_modules. */
 export interface TestImage {
   readonly name: string;
   /** Packages at the top of node_modules. */

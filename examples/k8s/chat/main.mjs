@@ -1,7 +1,8 @@
 /**
  * An application that knows nothing of Axonize: OpenTelemetry's own SDK, configured by OTEL_* variables
- * alone, which makes a chat call some times a second. It keeps a list of the calls that its exporter was
+ * alone, which makes up a chat call some times a second. It keeps a list of the calls that its exporter was
  * told are safe, and serves it with its own environment on port 8080: what a test compares with what is stored.
+ * `npm run cluster -- up --gpus` makes it the image that application.yaml names.
  *
  * CALLS_PER_SECOND is the one variable of its own.
  */
@@ -13,7 +14,10 @@ import { detectResources, envDetector } from "@opentelemetry/resources";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 
 const perSecond = Number(process.env.CALLS_PER_SECOND ?? "20");
+/** About 60 MB, and three hours of calls; whoever compares them with the store does so within minutes. */
+const maxAcknowledged = 500_000;
 const acknowledged = [];
+let acknowledgedCount = 0;
 const failures = [];
 let started = 0;
 
@@ -25,7 +29,8 @@ const exporter = {
       if (result.code === ExportResultCode.SUCCESS) {
         for (const span of spans) {
           const { traceId, spanId } = span.spanContext();
-          acknowledged.push(`${traceId}:${spanId}`);
+          acknowledgedCount += 1;
+          if (acknowledged.length < maxAcknowledged) acknowledged.push(`${traceId}:${spanId}`);
         }
       } else {
         failures.push({
@@ -85,7 +90,7 @@ createServer((request, response) => {
   response.end(
     JSON.stringify({
       started,
-      acknowledgedCount: acknowledged.length,
+      acknowledgedCount,
       acknowledged: acknowledged.slice(from),
       failures,
       environment: process.env,

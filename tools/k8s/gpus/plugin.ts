@@ -1,5 +1,5 @@
 /**
- * A device plugin for tests: it tells a real kubelet of the false driver's devices under NVIDIA's names,
+ * A device plugin without devices: it tells a real kubelet of the false driver's devices under NVIDIA's names,
  * one gRPC server for each resource, and answers allocations as NVIDIA's plugin does.
  *
  * A kubelet that starts deletes the sockets of all plugins. Whoever does not register again within moments

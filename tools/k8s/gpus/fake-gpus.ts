@@ -1,13 +1,14 @@
 /**
  * GPUs that are not there, for a whole node: the false driver in a folder of the node, as an agent's pod
- * mounts it, and the device plugin that gives the same devices to pods.
+ * mounts it, the device plugin that gives the same devices to pods, and the labels that GPU Feature
+ * Discovery would put on the node.
  */
 import { copyFileSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildFakeDriver } from "../../../agent/testing/fake-driver.ts";
-import type { Cluster } from "../../../tools/k8s/cluster.ts";
-import { startDevicePlugin, type DevicePlugin } from "../device-plugin/plugin.ts";
-import { fakeNode, resourcesOf, type Gpu, type Strategy } from "../device-plugin/strategies.ts";
+import type { Cluster } from "../cluster.ts";
+import { startDevicePlugin, type DevicePlugin } from "./plugin.ts";
+import { fakeNode, resourcesOf, type Gpu, type Strategy } from "./strategies.ts";
 
 /** One partitioned H100, one whole; uuids are fixed so that a failure can be read. */
 export const gpus = [
@@ -31,7 +32,7 @@ export const gpus = [
 
 /** On the node; the agents' `fakeDriverDirectory`. */
 export const fakeDriverDirectory = "/var/lib/axonize-fake-driver";
-export const mixed: Strategy = { mig: "mixed", replicas: 1 };
+const mixed: Strategy = { mig: "mixed", replicas: 1 };
 
 /** Lays the driver's library and its control file into the node's folder. */
 export function installFakeDriver(cluster: Cluster, lines = fakeNode(gpus)): void {
@@ -52,4 +53,27 @@ export async function plugInGpus(
 ): Promise<DevicePlugin> {
   const directory = cluster.nodePath("/var/lib/kubelet/device-plugins");
   return await startDevicePlugin(directory, resourcesOf(gpus, strategy));
+}
+
+/** What GPU Feature Discovery says of these devices, as far as pools select by it or count with it. */
+async function labelNode(cluster: Cluster): Promise<void> {
+  const slices = gpus.reduce((sum, gpu) => sum + gpu.slices.length, 0);
+  const labels = {
+    "gpu.present": "true",
+    "gpu.product": "NVIDIA-H100-80GB-HBM3",
+    "gpu.count": String(gpus.length),
+    "gpu.memory": "81559",
+    "mig.capable": "true",
+    "mig.strategy": slices > 0 ? mixed.mig : "none",
+  };
+  const pairs = Object.entries(labels).map(([name, value]) => `nvidia.com/${name}=${value}`);
+  await cluster.kubectl("label", "--overwrite", "node", cluster.nodeName, ...pairs);
+}
+
+/** All of it: a node with GPUs, for as long as what this resolves with is kept. */
+export async function addFakeGpus(cluster: Cluster): Promise<DevicePlugin> {
+  installFakeDriver(cluster);
+  await labelNode(cluster);
+  // Last, since nobody would stop a plugin if what comes after it failed.
+  return await plugInGpus(cluster);
 }
