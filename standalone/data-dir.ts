@@ -5,8 +5,9 @@
  * Layout: `admin-key`, `lock`, `clickhouse/`, `postgres/`, `logs/`.
  */
 import { randomUUID } from "node:crypto";
-import { chmod, mkdir, readFile, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { chmod, link, mkdir, readFile, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { systemClock } from "@axonize/core/runtime/clock";
 import { errorMessage, StartError } from "@axonize/core/runtime/error";
 
 export interface DataDir extends AsyncDisposable {
@@ -99,7 +100,7 @@ async function lock(dir: string): Promise<() => Promise<void>> {
   const own = `${process.pid} ${await processStart(process.pid)}\n`;
   for (let attempt = 0; attempt < 5; attempt += 1) {
     try {
-      await writeFile(file, own, { flag: "wx", mode: 0o600 });
+      await createWhole(file, own);
       return async () => {
         if ((await readLock(file)) === own) await rm(file, { force: true });
       };
@@ -113,12 +114,47 @@ async function lock(dir: string): Promise<() => Promise<void>> {
         `Another Axonize (process ${pid}) uses the data directory ${dir}. Stop it first (\`kill ${pid}\`), or give this one a directory and ports of its own (AXONIZE_DATA_DIR, AXONIZE_HTTP_LISTEN, AXONIZE_OTLP_GRPC_LISTEN, AXONIZE_OTLP_HTTP_LISTEN).`,
       );
     }
-    // Only if it still says what was judged: another starter may have taken it over meanwhile.
-    if ((await readLock(file)) === held) await rm(file, { force: true });
+    await removeStale(file, held);
   }
   throw new StartError(
     `The lock ${file} could not be taken: several instances start at the same time. Start one of them again.`,
   );
+}
+
+/** Fails where it exists. It is there with all its text at once: an empty lock would look stale. */
+async function createWhole(file: string, text: string): Promise<void> {
+  const draft = `${file}-${randomUUID()}`;
+  await writeFile(draft, text, { flag: "wx", mode: 0o600 });
+  try {
+    await link(draft, file);
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+/** Longer than removing a file takes; who held it then is dead. */
+const claimMs = 10_000;
+
+/**
+ * Removes a lock that still says what was judged stale. One starter at a time, by a folder that only one can
+ * make: between looking and removing, the lock could otherwise become another starter's living one.
+ */
+async function removeStale(file: string, judged: string): Promise<void> {
+  const claim = `${file}.claim`;
+  try {
+    await mkdir(claim);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    const since = (await stat(claim).catch(() => undefined))?.mtimeMs; // given back meanwhile
+    if (since !== undefined && systemClock.now() - since > claimMs)
+      await rm(claim, { recursive: true });
+    return;
+  }
+  try {
+    if ((await readLock(file)) === judged) await rm(file, { force: true });
+  } finally {
+    await rm(claim, { recursive: true, force: true });
+  }
 }
 
 async function readLock(file: string): Promise<string | undefined> {

@@ -76,7 +76,7 @@ async function withProduct(
 }
 
 async function holderOf(api: ApiClient, uuid: string, kind: string): Promise<Holder | undefined> {
-  const { items } = await api.gpus({ from: "-5m", limit: "500" });
+  const { items } = await api.gpus({ from: "-5m" });
   return items.find((gpu) => gpu.uuid === uuid)?.holders.find((each) => each.kind === kind);
 }
 
@@ -107,7 +107,7 @@ test("a call from a pod shows the slice that the kubelet gave it, how surely, an
   let heldFrom: string | undefined;
   const firstLife = async (product: Started, api: ApiClient): Promise<void> => {
     await heldLongEnough(api, sliceUuid, "allocation");
-    const { items } = await api.gpus({ from: "-5m", limit: "500" });
+    const { items } = await api.gpus({ from: "-5m" });
     assert.equal(items.filter((gpu) => gpu.parentUuid === "").length, 8);
     assert.equal(items.filter((gpu) => gpu.migProfile === "1g.10gb").length, 56);
     const slice = items.find((gpu) => gpu.uuid === sliceUuid);
