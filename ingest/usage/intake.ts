@@ -53,16 +53,11 @@ export async function createIntake(deps: {
     const rows = [...pending.values()];
     pending = new Map();
     for (const row of rows) put(unread, row);
-    if (rows.length > 0) {
-      try {
-        await addUp(sql, rows);
-      } catch (error) {
-        for (const row of rows) {
-          take(unread, row);
-          put(pending, row);
-        }
-        throw error;
-      }
+    try {
+      if (rows.length > 0) await addUp(sql, rows);
+    } catch (error) {
+      for (const row of rows) move(row, unread, pending);
+      throw error;
     }
     written.push(...rows);
     const read = written.length;
@@ -118,6 +113,11 @@ function take(from: Map<string, Pending>, row: Pending): void {
   if (old === undefined) return;
   old.bytes -= row.bytes;
   if (old.bytes <= 0) from.delete(key);
+}
+
+function move(row: Pending, from: Map<string, Pending>, to: Map<string, Pending>): void {
+  take(from, row);
+  put(to, row);
 }
 
 /** Of the tenants that have a limit. */

@@ -59,15 +59,8 @@ before(async () => {
     await cluster.kubectl("wait", "--for=condition=Established", `crd/${plural}.${group}`);
   }
   const { helm } = await ensureBinaries(["helm"]);
-  const policy = execFileSync(
-    helm,
-    [
-      ...["template", "axonize", join(root, "charts/axonize"), "-n", "axonize-system"],
-      ...["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"],
-      ...["--show-only", "templates/injection/policy.yaml"],
-    ],
-    { encoding: "utf8" },
-  );
+  const rendering = `template axonize ${join(root, "charts/axonize")} -n axonize-system --api-versions admissionregistration.k8s.io/v1/MutatingAdmissionPolicy --show-only templates/injection/policy.yaml`;
+  const policy = execFileSync(helm, rendering.split(" "), { encoding: "utf8" });
   await cluster.apply(policy);
   const namespace = (name: string) => ({ metadata: { name } });
   await create("/api/v1/namespaces", ["axonize-system", "axonize-agents"].map(namespace));
