@@ -115,10 +115,11 @@ function run(tree: string, stage: Stage, command: string): void {
     symlinkSync(join(tree, "node_modules"), join(stage.folder, stage.workdir, "node_modules"));
     return;
   }
+  // The machine's own node last: the tree may lie in /tmp.
   const placed = command
-    .replaceAll("/usr/local/bin/node", process.execPath)
     .replaceAll("${SOURCE_DATE_EPOCH}", "0")
-    .replaceAll(/(?<=[\s">])\/(out|tmp)(?=[/\s"])/g, `${stage.folder}/$1`);
+    .replaceAll(/(?<=[\s">])\/(out|tmp)(?=[/\s"])/g, `${stage.folder}/$1`)
+    .replaceAll("/usr/local/bin/node", process.execPath);
   const ran = spawnSync("sh", ["-c", placed], {
     cwd: join(stage.folder, stage.workdir),
     encoding: "utf8",
