@@ -69,7 +69,7 @@ test("a deletion without PostgreSQL waits and says so, never holds a namespace, 
   await suite.t.tenant("stuck", { namespaces: [{ name: "stuck" }] });
   await suite.t.reason("stuck", "Ready", "Reconciled");
   const pod = keyIn(await suite.t.secret("stuck"));
-  suite.proxy.cut();
+  await suite.cutAtRest();
   try {
     await suite.cluster.kubectl("delete", "axonizetenant", "stuck", "--wait=false");
     await suite.t.reason("stuck", "Ready", "DatabaseUnavailable");

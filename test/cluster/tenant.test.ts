@@ -185,7 +185,7 @@ test("labels that are stripped come back, and somebody who strips them in a loop
 
 test("PostgreSQL away: the condition says so, what is there stays, and it goes on by itself", async () => {
   await suite.t.namespace("patient");
-  suite.proxy.cut();
+  await suite.cutAtRest();
   try {
     await suite.t.tenant("patient", { namespaces: [{ name: "patient" }] });
     await suite.t.reason("patient", "DatabaseSynced", "DatabaseUnavailable");

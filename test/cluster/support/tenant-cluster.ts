@@ -188,6 +188,11 @@ export interface TenantSuite {
   stores: Stores;
   /** Before the operator's PostgreSQL. */
   proxy: TcpProxy;
+  /**
+   * Cuts it while nothing is under way. The client ends its process when a transaction's connection dies
+   * (porsager/postgres #1208), which in a cluster is a restart, and in here would be the test's own end.
+   */
+  cutAtRest(): Promise<void>;
   postgresUrl: string;
   t: TenantCluster;
   /** The one that runs; a test that stops it puts another in its place. */
@@ -215,7 +220,18 @@ export function useTenantSuite(): TenantSuite {
     url.hostname = "127.0.0.1";
     const t = createTenantCluster(cluster);
     await t.namespace(operatorNamespace, "axonize-agents");
-    Object.assign(suite, { cluster, stores, proxy, t, postgresUrl: url.href, ...rowsOf(stores) });
+    const cutAtRest = async (): Promise<void> => {
+      for (let quiet = 0; quiet < 10; quiet += 1) {
+        const [busy] = await stores.sql<{ n: number }[]>`
+          SELECT count(*) AS n FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`;
+        if (busy?.n !== 0) quiet = -1;
+        await clock.sleep(50);
+      }
+      proxy.cut();
+    };
+    const rows = rowsOf(stores);
+    Object.assign(suite, { cluster, stores, proxy, cutAtRest, t, postgresUrl: url.href, ...rows });
     suite.operator = await t.operator({ postgresUrl: url.href });
   });
   after(async () => {
