@@ -11,7 +11,7 @@ import {
   startWorkload,
   type Installation,
 } from "./support/installation.ts";
-import { appPod, assertAllStored, drained, flows, stateOf } from "./support/load.ts";
+import { appPod, assertAllStored, drained, flows, injectedPod, stateOf } from "./support/load.ts";
 import { getJson, readyPods, type Pod } from "./support/objects.ts";
 import { remainsOf } from "./support/remains.ts";
 
@@ -96,7 +96,7 @@ test("pods start without us, and installed anew it finds tenants and their data"
     getJson<object>(cluster, "injectionprofile", "axonize", "-n", "vision"),
   );
   await cluster.kubectl("delete", "pod", bare.metadata.name, "-n", "vision");
-  app = await appPod(cluster, "vision");
+  app = await injectedPod(cluster, "vision");
   await flows(app);
   await assertAllStored(axonize.stores, [...old, ...(await stateOf(app)).acknowledged]);
   const key = await secretValue(cluster, namespace, "team-vision-read", "AXONIZE_API_KEY");

@@ -17,7 +17,7 @@ import { buildExampleChat } from "../../../tools/k8s/images/example-chat.ts";
 import { eventually } from "./eventually.ts";
 import { chart, createHelm, namespace, root, type Helm, type Manifest } from "./helm.ts";
 import { startHostStores, type HostStores } from "./host-stores.ts";
-import { appPod, flows } from "./load.ts";
+import { flows, injectedPod } from "./load.ts";
 import { getJson, readyPods, type Pod } from "./objects.ts";
 import { settled } from "./wishes.ts";
 
@@ -161,7 +161,7 @@ export async function startWorkload(cluster: Cluster): Promise<Pod> {
   await settled(cluster, "axonizetenant", "team-vision");
   await readyPods(cluster, agentNamespace, "axonize.io/gpu-pool=gpus", 1);
   await cluster.apply(example("application.yaml"));
-  const pod = await appPod(cluster, "vision");
+  const pod = await injectedPod(cluster, "vision");
   await flows(pod);
   return pod;
 }

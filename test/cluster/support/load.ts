@@ -21,6 +21,21 @@ export async function appPod(cluster: Cluster, space: string): Promise<Pod> {
   return pod;
 }
 
+/**
+ * The application's pod, made anew until it is injected. An API server that has just started, or has just got
+ * the policy or a profile, admits pods before it has read them; ours ignores that, as no pod may be kept from
+ * starting. One made later is injected.
+ */
+export async function injectedPod(cluster: Cluster, space: string): Promise<Pod> {
+  return await eventually("a pod is injected", async () => {
+    const pod = await appPod(cluster, space);
+    const { environment } = await stateOf(pod);
+    if (environment["AXONIZE_ENDPOINT"] !== undefined) return pod;
+    await cluster.kubectl("delete", "pod", pod.metadata.name, "-n", space, "--wait=true");
+    throw new Error(`${pod.metadata.name} came before the policy was read`);
+  });
+}
+
 export async function stateOf(pod: Pod, path = "/"): Promise<AppState> {
   const answer = await fetch(`http://${pod.status.podIP ?? "no-address"}:8080${path}`);
   // The test's own application.

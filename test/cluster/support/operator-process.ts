@@ -34,6 +34,8 @@ export async function startOperatorProcess(options: {
   const child = spawn(process.execPath, [...flags, join(root, "operator/main.ts")], {
     env: {
       PATH: process.env["PATH"],
+      // As the image has it.
+      NODE_COMPILE_CACHE: join(root, ".cache/node"),
       KUBECONFIG: options.kubeconfigFile,
       AXONIZE_POSTGRES_URL: options.postgresUrl,
       AXONIZE_OPERATOR_NAMESPACE: "axonize-system",
