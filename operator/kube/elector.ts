@@ -197,10 +197,13 @@ async function acquireOrRenew(
   }
 }
 
+const firstEpochMs = Date.UTC(2020, 0, 1);
+
 /**
  * The first of all, or after somebody deleted it. It counts once it is renewed: the holder of a deleted one
- * has found that out by then. Minutes since 1970 grow faster than leases change hands, so that an epoch never
- * comes twice even where nobody remembers the last.
+ * has found that out by then. Seconds grow faster than leases change hands, so that an epoch never comes
+ * twice even where nobody remembers the last: minutes did not, where a release was upgraded, rolled back and
+ * installed anew within three. From 2020 on they fit the API's 32 bits until 2088.
  */
 async function makeLease(
   deps: ElectorDeps,
@@ -209,7 +212,8 @@ async function makeLease(
   signal: AbortSignal,
 ): Promise<boolean> {
   const transitions =
-    state.epoch ?? Math.max(state.seenEpoch + 1, Math.floor(deps.clock.now() / 60_000));
+    state.epoch ??
+    Math.max(state.seenEpoch + 1, Math.floor((deps.clock.now() - firstEpochMs) / 1000));
   const { name, namespace } = options;
   const lease: Lease = {
     apiVersion: apiVersionOf(leases),
