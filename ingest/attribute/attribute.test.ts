@@ -7,7 +7,7 @@ import { readRows } from "../../test/support/engine-client.ts";
 import { useStores } from "../../test/support/stores.ts";
 import { eventually, startIngest, type TestIngest } from "../testing/start-ingest.ts";
 
-const waitMs = 60_000;
+const waitMs = 150_000;
 
 interface Stored {
   name: string;
