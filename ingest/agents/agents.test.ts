@@ -16,7 +16,7 @@ import { useStores } from "../../test/support/stores.ts";
 import { eventually, startIngest } from "../testing/start-ingest.ts";
 import { startTcpProxy } from "../testing/tcp-proxy.ts";
 
-const waitMs = 150_000;
+const waitMs = 60_000;
 
 /** A moment in the recent past, on a whole second. */
 const recentMs = (): number => Math.floor(Date.now() / 1000) * 1000 - 60_000;

@@ -19,7 +19,7 @@ import * as limits from "./limits.ts";
 import { Lane, writeResource, type LaneCounts } from "./lane.ts";
 import { label, type Resource } from "./resources.ts";
 import { SpanScan } from "./span-scan.ts";
-import { StartClock } from "./start-clock.ts";
+import { msOf, StartClock } from "./start-clock.ts";
 import { saidMemory, type State } from "./state.ts";
 import type { Strings } from "./strings.ts";
 import type { Table } from "./table.ts";
@@ -157,7 +157,7 @@ export class SpanWriter {
     if (scan.traceIdLength !== 16 || isZero(wire.bytes, scan.traceId, 16))
       return "invalid_trace_id";
     if (scan.spanIdLength !== 8 || isZero(wire.bytes, scan.spanId, 8)) return "invalid_span_id";
-    const startMs = (scan.startHi * 2 ** 32 + scan.startLo) / 1e6;
+    const startMs = msOf(scan.startLo, scan.startHi);
     const oldest = context.receivedMs - context.retentionClass * dayMs;
     if (startMs < oldest || startMs > context.receivedMs + limits.futureMs) {
       return "time_out_of_range";
@@ -197,7 +197,7 @@ export class SpanWriter {
     const row = payloads.begin();
     const { words, doubles } = payloads;
     said.reset();
-    said.startMs = (scan.startHi * 2 ** 32 + scan.startLo) / 1e6;
+    said.startMs = msOf(scan.startLo, scan.startHi);
     attributes.capture = context.capture;
     attributes.marks = 0;
     attributes.write(scan, payloads, row, scope.name);

@@ -7,6 +7,14 @@
  */
 const hourNs = 3.6e12;
 
+/**
+ * The whole milliseconds of a time in nanoseconds, exactly. As one double the nanoseconds are 256 apart, and
+ * the start of a millisecond may come out as the end of the one before: a span would be looked for, or its
+ * device asked, a millisecond too early. 2^32 = 4294 × 10^6 + 967,296, and no product here reaches 2^53.
+ */
+export const msOf = (lo: number, hi: number): number =>
+  hi * 4294 + Math.floor((hi * 967_296 + lo) / 1e6);
+
 export class StartClock {
   hour = 0;
   day = 0;

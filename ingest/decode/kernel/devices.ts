@@ -30,7 +30,8 @@ export function findDevices(): bool {
   if (ordinals > 8) return false;
   answer = lookUp(named, packed);
   if (answer == 0) return false;
-  const startMs = <f64>scan.start / 1e6;
+  // Whole milliseconds, exactly (`msOf`).
+  const startMs = <f64>(scan.start / 1_000_000);
   if (
     !(
       startMs >= load<f64>(answer, layout.answer_from) &&

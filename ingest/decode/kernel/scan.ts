@@ -154,7 +154,7 @@ function statusIn(pos: usize, limit: usize): bool {
 export function isSound(): bool {
   if (trace == 0 || id == 0) return false;
   if ((load<u64>(trace) | load<u64>(trace, 8)) == 0 || load<u64>(id) == 0) return false;
-  const startMs = <f64>start / 1e6;
+  const startMs = <f64>(start / 1_000_000);
   if (startMs < load<f64>(layout.state_oldestMs) || startMs > load<f64>(layout.state_newestMs)) {
     return false;
   }
