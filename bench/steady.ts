@@ -8,10 +8,10 @@
 import { fork } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePorts } from "@axonize/core/testing/free-ports";
 import { grpcClient } from "../ingest/testing/start-ingest.ts";
 import { llmRequest, withOtherIds } from "./otlp-payload.ts";
 import { processTree, startProduct, totalMb, type Held } from "./support/product.ts";
@@ -70,7 +70,7 @@ async function send(port: number): Promise<void> {
 
 async function measure(): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), "axonize-bench-"));
-  const otlpGrpc = await freePort();
+  const { otlpGrpc } = await freePorts("otlpGrpc");
   const product = await startProduct(dataDir, { otlpGrpc });
   const before = processTree(product.pid);
   let most = before;
@@ -132,12 +132,4 @@ function cores(
       Number(((cpuMs - (before[name]?.cpuMs ?? 0)) / wallMs).toFixed(2)),
     ]),
   );
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -11,6 +10,7 @@ import { createClickHouse } from "@axonize/core/runtime/clickhouse";
 import { silentLog } from "@axonize/core/runtime/log";
 import { migrateClickHouse, migratePostgres } from "@axonize/core/runtime/migrate";
 import { createPostgres, type Sql } from "@axonize/core/runtime/postgres";
+import { freePorts } from "@axonize/core/testing/free-ports";
 import { eventually, readRows } from "../../test/support/engine-client.ts";
 
 const clickhousePassword = "clickhouse-password-of-a-test";
@@ -27,8 +27,7 @@ async function startProcess(
   dataDir: string,
   env: Readonly<Record<string, string>> = {},
 ): Promise<Started> {
-  const [clickhouse, postgres, ops] = await freePorts(3);
-  assert.ok(clickhouse !== undefined && postgres !== undefined && ops !== undefined);
+  const { clickhouse, postgres, ops } = await freePorts("clickhouse", "postgres", "ops");
   const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts")], {
     env: {
       PATH: "/usr/bin:/bin",
@@ -64,27 +63,6 @@ async function startProcess(
       await exited;
     },
   };
-}
-
-/** Taken and released: the process under test takes them next. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "0.0.0.0");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  // Servers on host and port have an AddressInfo.
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(
-    servers.map(async (server) => {
-      const closed = once(server, "close");
-      server.close();
-      await closed;
-    }),
-  );
-  return ports;
 }
 
 async function withDir(use: (dataDir: string) => Promise<void>): Promise<void> {

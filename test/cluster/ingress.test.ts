@@ -4,10 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { freePorts } from "@axonize/core/testing/free-ports";
 import type { Browser } from "playwright-core";
 import { parseAllDocuments } from "yaml";
 import * as z from "zod";
@@ -26,7 +25,7 @@ let nginx: AsyncDisposable;
 let dashboard: ChildProcess;
 
 before(async () => {
-  const [outside, inside] = [await freePort(), await freePort()];
+  const { outside, inside } = await freePorts("outside", "inside");
   publicUrl = `https://${host}:${outside}/axonize`;
   provider = await startOidcProvider({
     redirectUris: [`${publicUrl}/auth/callback`],
@@ -62,15 +61,6 @@ after(async () => {
   await nginx?.[Symbol.asyncDispose]();
   await provider?.[Symbol.asyncDispose]();
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  assert.ok(typeof address === "object" && address !== null);
-  return address.port;
-}
 
 const Manifest = z.looseObject({
   kind: z.string(),

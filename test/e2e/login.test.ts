@@ -2,10 +2,9 @@
  * Log-in as people do it: Chromium, a real OpenID Connect provider, the dashboard under a path prefix.
  */
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
-import { once } from "node:events";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { freePorts } from "@axonize/core/testing/free-ports";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { useDashboard, type TestDashboard } from "../support/dashboard.ts";
 import { keepScreenshot, openBrowser } from "./support/browser.ts";
@@ -18,7 +17,7 @@ let browser: Browser;
 let publicUrl: string;
 
 before(async () => {
-  const port = await freePort();
+  const { port } = await freePorts("port");
   publicUrl = `http://localhost:${port}${prefix}`;
   provider = await startOidcProvider({
     redirectUris: [`${publicUrl}/auth/callback`],
@@ -47,15 +46,6 @@ after(async () => {
   await dashboard?.[Symbol.asyncDispose]();
   await provider?.[Symbol.asyncDispose]();
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  assert.ok(typeof address === "object" && address !== null);
-  return address.port;
-}
 
 /** From the dashboard's page through the provider's own pages and back. */
 async function logIn(context: BrowserContext, name: string, path = "/"): Promise<Page> {

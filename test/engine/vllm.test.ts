@@ -6,11 +6,11 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePorts } from "@axonize/core/testing/free-ports";
 import { context, propagation, SpanKind, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
@@ -38,7 +38,7 @@ before(async () => {
   axonize = await npmStart(join(folder, "data"));
   api = createApiClient(axonize.api);
   await run(python, [join(import.meta.dirname, "make_model.py"), join(folder, model)]);
-  const port = await freePort();
+  const { port } = await freePorts("port");
   engineUrl = `http://127.0.0.1:${port}`;
   engine = startEngine(port);
   await engineReady();
@@ -204,17 +204,4 @@ function activeSpanContext() {
   const span = trace.getActiveSpan();
   assert.ok(span);
   return span.spanContext();
-}
-
-async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => {
-        resolve(typeof address === "object" && address !== null ? address.port : 0);
-      });
-    });
-  });
 }

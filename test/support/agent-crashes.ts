@@ -5,11 +5,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePorts } from "@axonize/core/testing/free-ports";
 import { readRows } from "./engine-client.ts";
 import type { Stores } from "./stores.ts";
 
@@ -37,7 +37,7 @@ export interface CrashResult {
 
 export async function crash(stores: Stores, options: CrashOptions): Promise<CrashResult> {
   const directory = await mkdtemp(join(tmpdir(), "axonize-crash-"));
-  const ports = { grpc: await freePort(), http: await freePort(), ops: await freePort() };
+  const ports = await freePorts("grpc", "http", "ops");
   // A number is a sample's time, in ms from here: 1,000 lives end before now, and none is too old.
   const zero = Math.floor(Date.now() / 1000) * 1000 - 2 * 86_400_000;
   const spooled = new Set<number>();
@@ -145,14 +145,4 @@ async function kill(child: ChildProcess): Promise<void> {
   const gone = once(child, "exit");
   child.kill("SIGKILL");
   await gone;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("not listening on TCP");
-  return address.port;
 }

@@ -6,9 +6,9 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "@axonize/core/testing/free-ports";
 import { eventually } from "./eventually.ts";
 
 export interface HostStores extends AsyncDisposable {
@@ -24,7 +24,7 @@ const root = join(import.meta.dirname, "../../..");
 
 export async function startHostStores(hostIp: string): Promise<HostStores> {
   // On all addresses: the process itself speaks to both over loopback.
-  const [clickhouse, postgres, ops] = await freePorts();
+  const { clickhouse, postgres, ops } = await freePorts("clickhouse", "postgres", "ops");
   const home = mkdtempSync(join(tmpdir(), "axonize-stores-"));
   const password = randomBytes(16).toString("hex");
   const log = createWriteStream(join(home, "stores.log"));
@@ -77,25 +77,6 @@ export async function startHostStores(hostIp: string): Promise<HostStores> {
 function childrenOf(pid: number | undefined): number[] {
   const text = readFileSync(`/proc/${pid ?? 0}/task/${pid ?? 0}/children`, "utf8");
   return text.trim().split(" ").map(Number);
-}
-
-/** Three at once, so that they differ. */
-async function freePorts(): Promise<[number, number, number]> {
-  const servers = [createServer(), createServer(), createServer()] as const;
-  const port = async (server: Server): Promise<number> => {
-    server.listen(0, "0.0.0.0");
-    await once(server, "listening");
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("no TCP address");
-    return address.port;
-  };
-  const [a, b, c] = servers;
-  const ports: [number, number, number] = [await port(a), await port(b), await port(c)];
-  for (const server of servers) {
-    server.close();
-    await once(server, "close");
-  }
-  return ports;
 }
 
 async function end(child: ChildProcess): Promise<void> {
