@@ -3,7 +3,7 @@
  * the process that runs ingest alone (`IngestEnv`). Standalone builds the first from its own.
  */
 import * as z from "zod";
-import { Listen } from "@axonize/core/runtime/config";
+import { ClickHouseUrl, Listen, PostgresUrl } from "@axonize/core/runtime/config";
 import type { TokenReviewOptions } from "./agents/token-review.ts";
 import { budgetBytes, clusterStop } from "./limits.ts";
 
@@ -48,19 +48,16 @@ export const IngestEnv = z.object({
   AXONIZE_INGEST_OPS_LISTEN: Listen.prefault("0.0.0.0:9464").describe(
     "Where `/metrics`, `/healthz` and `/readyz` of ingest are served.",
   ),
-  AXONIZE_CLICKHOUSE_URL: z
-    .url({ protocol: /^https?$/, error: "must be http(s)://user:password@host:port/database" })
-    .describe("The ClickHouse server; its tables are made at the start."),
+  AXONIZE_CLICKHOUSE_URL: ClickHouseUrl.describe(
+    "The ClickHouse server; its tables are made at the start.",
+  ),
   AXONIZE_CLICKHOUSE_CLUSTER: z
     .string()
     .optional()
     .describe("Name of the cluster (ON CLUSTER) on which migrations create replicated tables."),
-  AXONIZE_POSTGRES_URL: z
-    .url({
-      protocol: /^postgres(ql)?$/,
-      error: "must be postgres://user:password@host:port/database",
-    })
-    .describe("The PostgreSQL server; its tables are made at the start."),
+  AXONIZE_POSTGRES_URL: PostgresUrl.describe(
+    "The PostgreSQL server; its tables are made at the start.",
+  ),
   AXONIZE_STORE_WAIT_SECONDS: z.coerce
     .number()
     .int()

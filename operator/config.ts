@@ -3,7 +3,7 @@
  */
 import { readFileSync } from "node:fs";
 import { randomUUID } from "node:crypto";
-import { Listen } from "@axonize/core/runtime/config";
+import { Listen, PostgresUrl } from "@axonize/core/runtime/config";
 import { errorMessage, StartError } from "@axonize/core/runtime/error";
 import * as z from "zod";
 import { leaseMs } from "./kube/limits.ts";
@@ -14,13 +14,9 @@ export const leaseName = "axonize-operator";
 const hostPort = /^(\[[0-9a-fA-F:.]+\]|[^:/\s]+):\d{1,5}$/;
 
 export const OperatorEnv = z.object({
-  AXONIZE_POSTGRES_URL: z
-    .url({
-      protocol: /^postgres(ql)?$/,
-      error: "must be postgres://user:password@host:port/database",
-    })
-    .optional()
-    .describe("The PostgreSQL server. This or AXONIZE_POSTGRES_URL_FILE is needed."),
+  AXONIZE_POSTGRES_URL: PostgresUrl.optional().describe(
+    "The PostgreSQL server. This or AXONIZE_POSTGRES_URL_FILE is needed.",
+  ),
   AXONIZE_POSTGRES_URL_FILE: z
     .string()
     .optional()

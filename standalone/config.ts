@@ -3,7 +3,7 @@
  * defaults, so that `npm start` needs none.
  */
 import * as z from "zod";
-import { Listen } from "@axonize/core/runtime/config";
+import { ClickHouseUrl, Listen, PostgresUrl } from "@axonize/core/runtime/config";
 import { AgentEnv } from "../agent/config.ts";
 
 export const StandaloneConfig = z.object({
@@ -20,22 +20,16 @@ export const StandaloneConfig = z.object({
   AXONIZE_HTTP_LISTEN: Listen.prefault("127.0.0.1:3000").describe(
     "Where the dashboard and its API are served. Beyond loopback, a key is needed.",
   ),
-  AXONIZE_CLICKHOUSE_URL: z
-    .url({ protocol: /^https?$/, error: "must be http(s)://user:password@host:port/database" })
-    .optional()
+  AXONIZE_CLICKHOUSE_URL: ClickHouseUrl.optional()
     .meta({ secret: false })
     .describe("A ClickHouse server to use instead of the embedded engine."),
   AXONIZE_CLICKHOUSE_CLUSTER: z
     .string()
     .optional()
     .describe("Name of the cluster (ON CLUSTER) on which migrations create replicated tables."),
-  AXONIZE_POSTGRES_URL: z
-    .url({
-      protocol: /^postgres(ql)?$/,
-      error: "must be postgres://user:password@host:port/database",
-    })
-    .optional()
-    .describe("A PostgreSQL server to use instead of the embedded one."),
+  AXONIZE_POSTGRES_URL: PostgresUrl.optional().describe(
+    "A PostgreSQL server to use instead of the embedded one.",
+  ),
   AXONIZE_STORE_WAIT_SECONDS: z.coerce
     .number()
     .int()

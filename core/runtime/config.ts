@@ -38,6 +38,16 @@ export const Listen = z
   .refine((listen) => listen.port <= 65_535, "the port must be at most 65535");
 export type Listen = z.infer<typeof Listen>;
 
+export const ClickHouseUrl = z.url({
+  protocol: /^https?$/,
+  error: "must be http(s)://user:password@host:port/database",
+});
+
+export const PostgresUrl = z.url({
+  protocol: /^postgres(ql)?$/,
+  error: "must be postgres://user:password@host:port/database",
+});
+
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || host.startsWith("127.");
 

@@ -2,26 +2,23 @@
  * Configuration of the dashboard as a process of its own (standalone has its own schema).
  */
 import * as z from "zod";
-import { Listen } from "@axonize/core/runtime/config";
+import { ClickHouseUrl, Listen, PostgresUrl } from "@axonize/core/runtime/config";
 import { loginEnv } from "./login/config.ts";
 
 export const DashboardConfig = z.object({
   AXONIZE_HTTP_LISTEN: Listen.prefault("127.0.0.1:3000").describe(
     "Where the dashboard and its API are served.",
   ),
-  AXONIZE_CLICKHOUSE_URL: z
-    .url({ protocol: /^https?$/, error: "must be http(s)://user:password@host:port/database" })
-    .describe("The ClickHouse server; its tables are made at the start."),
+  AXONIZE_CLICKHOUSE_URL: ClickHouseUrl.describe(
+    "The ClickHouse server; its tables are made at the start.",
+  ),
   AXONIZE_CLICKHOUSE_CLUSTER: z
     .string()
     .optional()
     .describe("Name of the cluster (ON CLUSTER) on which migrations create replicated tables."),
-  AXONIZE_POSTGRES_URL: z
-    .url({
-      protocol: /^postgres(ql)?$/,
-      error: "must be postgres://user:password@host:port/database",
-    })
-    .describe("The PostgreSQL server; its tables are made at the start."),
+  AXONIZE_POSTGRES_URL: PostgresUrl.describe(
+    "The PostgreSQL server; its tables are made at the start.",
+  ),
   AXONIZE_STORE_WAIT_SECONDS: z.coerce
     .number()
     .int()
