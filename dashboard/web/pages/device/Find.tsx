@@ -7,7 +7,8 @@ import type { ReactNode } from "react";
 import { useEndpoint } from "../../data/queries.ts";
 import { carry, useUrlState } from "../../data/url.ts";
 import { Answered } from "../../ui/Answered.tsx";
-import { EmptyState, SkeletonRows, problemFrom } from "../../ui/State.tsx";
+import { SkeletonRows, problemFrom } from "../../ui/State.tsx";
+import { NoSuchDevice } from "./NoSuchDevice.tsx";
 
 export function Page(): ReactNode {
   const { gpu: uuid = "" } = useParams({ strict: false });
@@ -17,11 +18,7 @@ export function Page(): ReactNode {
     query: { from: url.range.from, to: url.range.to },
   });
   if (gpu.isError && problemFrom(gpu.error).status === 404) {
-    return (
-      <EmptyState title="No such device in this range">
-        <code>{uuid}</code> has not reported between these times. A wider range may have it.
-      </EmptyState>
-    );
+    return <NoSuchDevice uuid={uuid} />;
   }
   return (
     <Answered

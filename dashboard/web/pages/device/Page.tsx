@@ -35,6 +35,7 @@ import { CopyButton } from "../../ui/CopySnippet.tsx";
 import { Figure } from "../../ui/Figure.tsx";
 import { PageHead } from "../../ui/PageHead.tsx";
 import { EmptyState, SkeletonRows, problemFrom } from "../../ui/State.tsx";
+import { NoSuchDevice } from "./NoSuchDevice.tsx";
 import styles from "./Page.module.css";
 import { Slices } from "./Slices.tsx";
 import { Split } from "./Split.tsx";
@@ -52,11 +53,7 @@ export function Page(): ReactNode {
     { everyMs },
   );
   if (gpu.isError && !gpu.data && problemFrom(gpu.error).status === 404) {
-    return (
-      <EmptyState title="No such device in this range">
-        <code>{uuid}</code> has not reported between these times. A wider range may have it.
-      </EmptyState>
-    );
+    return <NoSuchDevice uuid={uuid} />;
   }
   return (
     <Answered
