@@ -13,7 +13,8 @@ import {
   toSecretData,
   type Certificates,
 } from "./certificates.ts";
-import { announceMs, authorityMs, backdateMs, renewBeforeMs, servingMs } from "./limits.ts";
+import { backdateMs } from "../x509/x509.ts";
+import { announceMs, authorityMs, renewBeforeMs, servingMs } from "./limits.ts";
 
 const day = 24 * 3_600_000;
 const hosts = ["axonize-operator.axonize-system.svc", "axonize-operator.axonize-system"];

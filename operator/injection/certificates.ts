@@ -7,6 +7,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
+import { createAuthority, issue, type KeyPair } from "../x509/x509.ts";
 import {
   announceMs,
   authorityMs,
@@ -15,7 +16,6 @@ import {
   replaceAuthorityBeforeMs,
   servingMs,
 } from "./limits.ts";
-import { createAuthority, issueServing, type KeyPair } from "./x509.ts";
 
 export interface Certificates {
   readonly authority: KeyPair;
@@ -40,7 +40,7 @@ export function planCertificates(
 ): Plan {
   const { now, hosts } = of;
   const issued = (authority: KeyPair): KeyPair =>
-    issueServing(authority, hosts, { now, forMs: servingMs });
+    issue(authority, { commonName, hosts, usages: ["server"] }, { now, forMs: servingMs });
   if (before === undefined || endOf(before.authority.cert) <= now) {
     const authority = createAuthority(commonName, { now, forMs: authorityMs });
     return changed({ authority, serving: issued(authority) });

@@ -24,8 +24,6 @@ export const renewBeforeMs = servingMs / 3;
 export const replaceAuthorityBeforeMs = servingMs + renewBeforeMs;
 /** Every apiserver has taken up a changed configuration by then; its own caches need seconds. */
 export const announceMs = 120_000;
-/** Clocks of nodes differ: certificates begin an hour ago. */
-export const backdateMs = 3_600_000;
 /** How often certificates are looked at when nothing changes. */
 export const certificateCheckMs = 6 * 3_600_000;
 

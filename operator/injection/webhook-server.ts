@@ -13,7 +13,7 @@ import { heldReviewBytes, maxConnections, maxReviewBytes, reviewTimeoutMs } from
 import type { InjectionMetrics } from "./metrics.ts";
 import { answer, type AdmissionReview, type Profiles } from "./review.ts";
 import { webhookPath } from "./webhook-config.ts";
-import type { KeyPair } from "./x509.ts";
+import type { KeyPair } from "../x509/x509.ts";
 
 export interface WebhookServer {
   listen(at: Listen): Promise<{ readonly port: number }>;

@@ -19,10 +19,11 @@ export const rooms: Record<string, readonly string[]> = {
   standalone: [...shared, ...services],
   "operator/kube": shared,
   "operator/resources": ["core/contract"],
-  operator: [...shared, "operator/kube", "operator/resources"],
+  "operator/x509": [],
+  operator: [...shared, "operator/kube", "operator/resources", "operator/x509"],
   images: [],
   // The false driver, which is the agent's, is what a cluster without GPUs has in their stead.
-  "tools/k8s": [...shared, "scripts", "images", "agent"],
+  "tools/k8s": [...shared, "scripts", "images", "agent", "operator/x509"],
   scripts: [...shared, ...services, "operator", "standalone", "test", "tools/k8s", "images"],
 };
 

@@ -6,8 +6,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { auditLogMegabytes } from "./limits.ts";
 import {
-  createAuthority,
   createSigningKey,
+  newAuthority,
   openAuthority,
   type Authority,
   type LeafOptions,
@@ -51,7 +51,7 @@ export function openCredentials(
   layout: Pick<ControlPlaneLayout, "dir" | "address" | "apiserverPort">,
 ): Credentials {
   const read = (name: string): string => readFileSync(pkiFile(layout, name), "utf8");
-  const authority = openAuthority(authorityName, { cert: read("ca.crt"), key: read("ca.key") });
+  const authority = openAuthority({ cert: read("ca.crt"), key: read("ca.key") });
   return {
     authority,
     kubeconfig: (name, user) => {
@@ -76,7 +76,7 @@ function makeCredentials(layout: ControlPlaneLayout): void {
     write(`${name}.crt`, pair.cert);
     write(`${name}.key`, pair.key);
   };
-  const authority = createAuthority(authorityName);
+  const authority = newAuthority(authorityName);
   writePair("ca", authority);
   writePair(
     "apiserver",
@@ -102,7 +102,7 @@ function makeCredentials(layout: ControlPlaneLayout): void {
     }),
   );
   // An authority of its own, so that no ordinary client can pass for the aggregator.
-  const frontProxy = createAuthority("axonize-test-front-proxy");
+  const frontProxy = newAuthority("axonize-test-front-proxy");
   write("front-proxy-ca.crt", frontProxy.cert);
   writePair("front-proxy-client", frontProxy.issue({ commonName: "front-proxy-client" }));
   const tokens = createSigningKey();

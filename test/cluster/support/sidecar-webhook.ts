@@ -5,7 +5,7 @@
 import { once } from "node:events";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { createAuthority, issueServing } from "../../../operator/injection/x509.ts";
+import { createAuthority, issue } from "../../../operator/x509/x509.ts";
 
 export interface SidecarWebhook extends AsyncDisposable {
   readonly configuration: object;
@@ -16,7 +16,9 @@ export const sidecarAnnotations = { "example.com/sidecar": "true" };
 export async function startSidecarWebhook(): Promise<SidecarWebhook> {
   const validity = { now: Date.now(), forMs: 3_600_000 };
   const authority = createAuthority("sidecar", validity);
-  const server = createServer(issueServing(authority, ["127.0.0.1"], validity));
+  const server = createServer(
+    issue(authority, { commonName: "sidecar", hosts: ["127.0.0.1"], usages: ["server"] }, validity),
+  );
   server.on("request", (request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));

@@ -1,20 +1,23 @@
 /**
- * Certificates for the webhook: an authority of our own and what it signs, ECDSA on P-256.
+ * Certificates: an authority of our own and what it signs, ECDSA on P-256. The webhook's are made with it,
+ * and those of a test cluster.
  *
  * Node makes keys and signatures but no certificates, so the few structures of X.509 (RFC 5280) that this
- * takes are written here in DER. Their reader is the apiserver: an authority, a server with DNS names.
+ * takes are written here in DER: an authority that signs leaves, clients and servers.
  */
 import {
   X509Certificate,
   createHash,
   createPrivateKey,
-  createPublicKey,
   generateKeyPairSync,
   randomBytes,
   sign,
   type KeyObject,
 } from "node:crypto";
-import { backdateMs } from "./limits.ts";
+import { isIPv4 } from "node:net";
+
+/** Clocks of machines differ: certificates begin an hour ago. */
+export const backdateMs = 3_600_000;
 
 export interface KeyPair {
   /** PEM. */
@@ -28,6 +31,17 @@ export interface Validity {
   readonly now: number;
   readonly forMs: number;
 }
+
+export interface Leaf {
+  readonly commonName: string;
+  /** In a client's certificate, its groups as Kubernetes sees them. */
+  readonly organizations?: readonly string[];
+  /** DNS names and IPv4 addresses that a server answers to. */
+  readonly hosts?: readonly string[];
+  readonly usages: readonly Usage[];
+}
+
+type Usage = "server" | "client";
 
 export function createAuthority(commonName: string, validity: Validity): KeyPair {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -48,28 +62,27 @@ export function createAuthority(commonName: string, validity: Validity): KeyPair
   return { cert, key: pem(privateKey) };
 }
 
-/** What a server shows to whoever asks for one of the hosts. */
-export function issueServing(
-  authority: KeyPair,
-  hosts: readonly string[],
-  validity: Validity,
-): KeyPair {
+/** A new key and its certificate, signed by an authority that `createAuthority` made. */
+export function issue(authority: KeyPair, leaf: Leaf, validity: Validity): KeyPair {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const { hosts = [], usages } = leaf;
   const issuer = new X509Certificate(authority.cert);
   const cert = certificate({
-    subject: distinguishedName(hosts[0] ?? "axonize"),
+    subject: distinguishedName(leaf.commonName, leaf.organizations),
     publicKey,
     // Authorities here have one common name and nothing else.
     issuer: distinguishedName(issuer.subject.replace(/^CN=/, "")),
     issuerKey: createPrivateKey(authority.key),
-    issuerPublicKey: createPublicKey(authority.cert),
+    issuerPublicKey: issuer.publicKey,
     validity,
     extensions: [
       extension(oids.basicConstraints, true, sequence()),
       // digitalSignature: bit 0, seven unused.
       extension(oids.keyUsage, true, tagged(0x03, Buffer.from([7, 0x80]))),
-      extension(oids.extendedKeyUsage, false, sequence(oids.serverAuth)),
-      extension(oids.subjectAltName, false, sequence(...hosts.map(generalName))),
+      extension(oids.extendedKeyUsage, false, sequence(...usages.map((usage) => oids[usage]))),
+      ...(hosts.length > 0
+        ? [extension(oids.subjectAltName, false, sequence(...hosts.map(generalName)))]
+        : []),
     ],
   });
   return { cert, key: pem(privateKey) };
@@ -120,21 +133,29 @@ function certificate(fields: Fields): string {
 /** Object identifiers, encoded. */
 const oids = {
   commonName: objectId(2, 5, 4, 3),
+  organization: objectId(2, 5, 4, 10),
   subjectKeyIdentifier: objectId(2, 5, 29, 14),
   keyUsage: objectId(2, 5, 29, 15),
   subjectAltName: objectId(2, 5, 29, 17),
   basicConstraints: objectId(2, 5, 29, 19),
   authorityKeyIdentifier: objectId(2, 5, 29, 35),
   extendedKeyUsage: objectId(2, 5, 29, 37),
-  serverAuth: objectId(1, 3, 6, 1, 5, 5, 7, 3, 1),
+  server: objectId(1, 3, 6, 1, 5, 5, 7, 3, 1),
+  client: objectId(1, 3, 6, 1, 5, 5, 7, 3, 2),
   ecdsaWithSha256: objectId(1, 2, 840, 10045, 4, 3, 2),
 };
 
-const distinguishedName = (commonName: string): Buffer =>
-  sequence(tagged(0x31, sequence(oids.commonName, tagged(0x0c, Buffer.from(commonName, "utf8")))));
+const distinguishedName = (commonName: string, organizations: readonly string[] = []): Buffer =>
+  sequence(
+    ...organizations.map((name) => relativeName(oids.organization, name)),
+    relativeName(oids.commonName, commonName),
+  );
+
+const relativeName = (type: Buffer, value: string): Buffer =>
+  tagged(0x31, sequence(type, tagged(0x0c, Buffer.from(value, "utf8"))));
 
 const generalName = (host: string): Buffer =>
-  /^\d+(\.\d+){3}$/.test(host)
+  isIPv4(host)
     ? tagged(0x87, Buffer.from(host.split(".").map(Number)))
     : tagged(0x82, Buffer.from(host, "ascii"));
 
