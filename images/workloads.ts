@@ -88,8 +88,8 @@ export const workloads: readonly Workload[] = [
     workspaces: ["core", "operator"],
     entry: "operator/main.ts",
     // Caches of 9,000 objects: 420 MiB at its peak as node would have it, for a young generation of
-    // 16 MiB a thread grows by what a burst leaves behind; idle 160 instead of 237 MB, and 230 at the peak.
-    flags: ["--max-semi-space-size=2", "--max-old-space-size=112"],
+    // 16 MiB a thread grows by what a burst leaves behind, and 217 to 231 so (test/cluster/scale.test.ts).
+    flags: ["--max-semi-space-size=1", "--max-old-space-size=96"],
     programs: [],
     user: nonRoot,
     ports: [8080],
