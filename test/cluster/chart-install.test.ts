@@ -287,6 +287,8 @@ test("ingest scales up on CPU, as metrics-server tells it", async () => {
     minReplicas: "1",
     maxReplicas: "3",
     targetCPUUtilizationPercentage: "30",
+    // The default's five minutes would hold what the test before this one made them use.
+    "behavior.scaleDown.stabilizationWindowSeconds": "0",
   };
   const set = Object.entries(scaling).map(([key, value]) => `ingest.autoscaling.${key}=${value}`);
   await must("upgrade", "axonize", chart, ...values, "--set", set.join(","));
@@ -309,10 +311,10 @@ test("ingest scales up on CPU, as metrics-server tells it", async () => {
   const load = startLoad(await addressOf("axonize-ingest"), 16, 2_500);
   try {
     await wants("a third pod is wanted for its CPU", (pods) => pods === 3);
+    await readyPods(cluster, namespace, "app.kubernetes.io/component=ingest", 3);
   } finally {
     await load.stop();
   }
-  await readyPods(cluster, namespace, "app.kubernetes.io/component=ingest", 3);
 });
 
 test("uninstalled with its hook, it leaves definitions, resources and data, and no trace beside", async () => {
