@@ -94,9 +94,9 @@ export function createProvider(deps: { clock: Clock }, options: ProviderOptions)
           idTokenExpected: true,
         })
         .catch((cause: unknown) => {
-          throw refused(cause);
+          throw isAway(cause) ? away(options.issuer, cause) : refused(cause);
         });
-      return await personFrom(config, tokens, options.groupsClaim);
+      return await personFrom(config, tokens, options);
     },
   };
 }
@@ -104,7 +104,7 @@ export function createProvider(deps: { clock: Clock }, options: ProviderOptions)
 async function personFrom(
   config: oidc.Configuration,
   tokens: oidc.TokenEndpointResponse & oidc.TokenEndpointResponseHelpers,
-  groupsClaim: string,
+  { issuer, groupsClaim }: ProviderOptions,
 ): Promise<Person> {
   const claims = tokens.claims();
   if (claims === undefined) throw refused(new Error("the answer has no ID token"));
@@ -112,7 +112,11 @@ async function personFrom(
   // Many providers tell groups in userinfo alone.
   const more =
     told === undefined && config.serverMetadata().userinfo_endpoint !== undefined
-      ? await oidc.fetchUserInfo(config, tokens.access_token, claims.sub)
+      ? await oidc
+          .fetchUserInfo(config, tokens.access_token, claims.sub)
+          .catch((cause: unknown) => {
+            throw isAway(cause) ? away(issuer, cause) : refused(cause);
+          })
       : undefined;
   const groups = told ?? (more === undefined ? undefined : claimAt(more, groupsClaim));
   return { subject: claims.sub, name: nameOf({ ...more, ...claims }), groups: groups ?? [] };
@@ -124,6 +128,17 @@ function away(issuer: string, cause?: unknown): AxonizeError {
     `The log-in provider ${new URL(issuer).host} does not answer just now. Try again, or use a key.`,
     { cause, retryAfterSeconds: limits.discoveryRetryMs / 1000 },
   );
+}
+
+/** It was not reached, did not answer in time, or answered that something is broken on its side. */
+function isAway(cause: unknown): boolean {
+  if (cause instanceof oidc.ResponseBodyError) return cause.status >= 500;
+  if (cause instanceof oidc.ClientError) {
+    if (cause.code === "OAUTH_TIMEOUT") return true;
+    return cause.cause instanceof Response && cause.cause.status >= 500;
+  }
+  // What fetch throws where there is no answer.
+  return cause instanceof TypeError && cause.message === "fetch failed";
 }
 
 function refused(cause: unknown): AxonizeError {
