@@ -17,6 +17,9 @@ export const resourceKeys = {
   gpuUuids: "axonize.gpu.uuids",
 } as const;
 
+/** What injection read of a pod's own word on its service: an annotation or a label. */
+export const saidServiceKey = "axonize.service.name";
+
 /**
  * Attributes that hold what users wrote or models answered. Dropped or redacted before storage
  * unless the tenant captures content (design §10). An entry that ends in `.` is a prefix.

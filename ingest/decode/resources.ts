@@ -8,6 +8,7 @@
 import { resourceKeys } from "@axonize/core/contract/attributes";
 import { aliases } from "../normalize/aliases.ts";
 import { engineOfResourceKey } from "../normalize/engines.ts";
+import { isServiceNamed, serviceOf, serviceSourceKeys } from "../normalize/service.ts";
 import { valueTag, type Capture, type JsonText } from "./any-value.ts";
 import type { ResourceBinding } from "./decoder.ts";
 import { hash64 } from "./hash64.ts";
@@ -153,6 +154,7 @@ function bind(strings: Strings, resource: Resource, binding: ResourceBinding): v
 const keyOf = new Map<string, ColumnName>(
   columns.map((column) => [resourceKeys[column], column] as const),
 );
+const serviceSources = new Set<string>(serviceSourceKeys);
 
 function readColumns(
   deps: { wire: Wire; strings: Strings },
@@ -163,6 +165,7 @@ function readColumns(
   const { wire, strings } = deps;
   let environmentOld = 0;
   let modelAlias = Infinity;
+  const sources = new Map<string, number>();
   wire.pos = start;
   while (wire.pos < end) {
     const tag = wire.tag(end);
@@ -179,6 +182,7 @@ function readColumns(
     const [label = 0] = labels;
     const column = keyOf.get(name);
     const alias = aliasOfRole(strings.role(key));
+    if (serviceSources.has(name)) sources.set(name, label);
     if (column !== undefined) resource[column] = label;
     else if (name === resourceKeys.environmentOld) environmentOld = label;
     else if (name === resourceKeys.gpuUuids) resource.gpuUuids = labels;
@@ -188,6 +192,18 @@ function readColumns(
     }
   }
   if (resource.environment === 0) resource.environment = environmentOld;
+  nameService(strings, resource, sources);
+}
+
+function nameService(
+  strings: Strings,
+  resource: Resource,
+  sources: ReadonlyMap<string, number>,
+): void {
+  const said = strings.text(resource.service);
+  if (isServiceNamed(said) || sources.size === 0) return;
+  const name = serviceOf(said, (key) => strings.text(sources.get(key) ?? 0));
+  resource.service = strings.constant(name);
 }
 
 /** A key and its string, or strings where it is an array, all interned. */

@@ -6,7 +6,9 @@
  * plain objects. All-or-nothing on malformed bytes.
  */
 import { hash } from "node:crypto";
+import { resourceKeys } from "@axonize/core/contract/attributes";
 import { pointsPerRequest } from "../limits.ts";
+import { serviceOf } from "../normalize/service.ts";
 import type { Encoding } from "../receive/outcome.ts";
 import type { BlockSource } from "../write/block.ts";
 import { deviceFrom } from "./device-identity.ts";
@@ -176,7 +178,7 @@ function metricRow(
     timeNs: point.timeNs,
     // A point without a start begins where it ends.
     startNs: point.startNs === 0n ? point.timeNs : point.startNs,
-    service: resource.get("service.name") ?? "",
+    service: serviceOf(resource.get(resourceKeys.service) ?? "", (key) => resource.get(key)),
     resourceFp,
     attributes: point.attributes,
     value: point.absent ? undefined : finite(point.value),

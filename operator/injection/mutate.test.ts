@@ -79,6 +79,55 @@ test("resource attributes name the pod and the container, then what the tenant s
   assert.equal(namesOf(pod).at(-1), "OTEL_RESOURCE_ATTRIBUTES");
 });
 
+test("whose the pod is stands in its resource attributes, and what it calls its service, but never as service.name", () => {
+  const added = (metadata: NonNullable<Pod["metadata"]>): string => {
+    const pod = injected({ metadata, spec: { containers: [{ name: "app" }] } });
+    assert.ok(!namesOf(pod).includes("OTEL_SERVICE_NAME"));
+    const attributes = String(valueOf(pod, "OTEL_RESOURCE_ATTRIBUTES"));
+    assert.doesNotMatch(attributes, /(^|,)service\.name=/);
+    return attributes.split("$(AXONIZE_POD_NAME).app")[1] ?? "";
+  };
+  const of = (owner: string, name: string, controller = true) => {
+    const [apiVersion = "", kind = ""] = owner.split(" ");
+    return { ownerReferences: [{ apiVersion, kind, name, uid: "1", controller }] };
+  };
+  const hash = { "pod-template-hash": "7d9f8c6b5" };
+  const cases: readonly (readonly [NonNullable<Pod["metadata"]>, string])[] = [
+    [{}, ""],
+    [
+      { ...of("apps/v1 ReplicaSet", "web-7d9f8c6b5"), labels: hash },
+      ",k8s.deployment.name=web,k8s.replicaset.name=web-7d9f8c6b5",
+    ],
+    [of("apps/v1 ReplicaSet", "web-7d9f8c6b5"), ",k8s.replicaset.name=web-7d9f8c6b5"],
+    [of("apps/v1 StatefulSet", "db"), ",k8s.statefulset.name=db"],
+    [of("apps/v1 DaemonSet", "per-node"), ",k8s.daemonset.name=per-node"],
+    [
+      of("batch/v1 Job", "nightly-29400123"),
+      ",k8s.cronjob.name=nightly,k8s.job.name=nightly-29400123",
+    ],
+    // A date is no CronJob's count of minutes.
+    [of("batch/v1 Job", "train-20261129"), ",k8s.job.name=train-20261129"],
+    [of("apps/v1 StatefulSet", "db", false), ""],
+    [of("example.com/v1 StatefulSet", "db"), ""],
+    [of("apps/v1 StatefulSet", "db,service.name=x"), ""],
+    [{ labels: { "app.kubernetes.io/name": "n" } }, ",axonize.service.name=n"],
+    [
+      { labels: { "app.kubernetes.io/name": "n", "app.kubernetes.io/instance": "i" } },
+      ",axonize.service.name=i",
+    ],
+    [
+      {
+        ...of("apps/v1 DaemonSet", "d"),
+        annotations: { "resource.opentelemetry.io/service.name": "a" },
+        labels: { "app.kubernetes.io/instance": "i" },
+      },
+      ",k8s.daemonset.name=d,axonize.service.name=a",
+    ],
+    [{ annotations: { "resource.opentelemetry.io/service.name": "$(AXONIZE_API_KEY)" } }, ""],
+  ];
+  for (const [metadata, expected] of cases) assert.equal(added(metadata), expected);
+});
+
 test("every variable of the user's stays as it is, value or reference", () => {
   for (const { name } of variables) {
     for (const own of [

@@ -19,6 +19,7 @@ import {
   type Source,
   type Variable,
 } from "./variables.ts";
+import { workloadOf } from "./workload.ts";
 
 /** Empty: nothing is to be done. Applied to its own result it is empty but for the marker. */
 export function mutate(pod: Pod, profile: Profile): readonly JsonPatchOperation[] {
@@ -79,7 +80,7 @@ function containerPatch(
       container.env,
       added.map((variable) => ({
         name: variable.name,
-        ...valueOf(variable.source, container, profile),
+        ...valueOf(variable.source, { container, profile, pod }),
       })),
     ),
     ...appended(`${path}/volumeMounts`, container.volumeMounts, mounts),
@@ -140,19 +141,26 @@ const appended = (
       ? [{ op: "add", path, value: values }]
       : values.map((value) => ({ op: "add", path: `${path}/-`, value }));
 
-function valueOf(source: Source, container: Container, profile: Profile) {
-  if ("field" in source) return { valueFrom: { fieldRef: { fieldPath: source.field } } };
-  if ("secretKey" in source) {
-    const { secretName: name } = profile.spec;
-    return { valueFrom: { secretKeyRef: { name, key: source.secretKey, optional: true } } };
-  }
-  return { value: source.text.map((piece) => textOf(piece, container, profile)).join("") };
+interface Where {
+  readonly container: Container;
+  readonly profile: Profile;
+  readonly pod: Pod;
 }
 
-function textOf(piece: Piece, container: Container, profile: Profile): string {
+function valueOf(source: Source, where: Where) {
+  if ("field" in source) return { valueFrom: { fieldRef: { fieldPath: source.field } } };
+  if ("secretKey" in source) {
+    const { secretName: name } = where.profile.spec;
+    return { valueFrom: { secretKeyRef: { name, key: source.secretKey, optional: true } } };
+  }
+  return { value: source.text.map((piece) => textOf(piece, where)).join("") };
+}
+
+function textOf(piece: Piece, { container, profile, pod }: Where): string {
   if (typeof piece === "string") return piece;
   if ("profile" in piece) return profile.spec[piece.profile];
   if ("container" in piece) return container.name;
+  if ("workload" in piece) return workloadOf(pod);
   return Object.entries(profile.spec.resourceAttributes ?? {})
     .map(([key, value]) => `,${key}=${value}`)
     .sort()

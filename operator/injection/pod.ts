@@ -1,6 +1,7 @@
 /**
  * What injection reads of a pod and of a profile. Everything else of them passes through untouched.
  */
+import type { OwnerReference } from "../kube/types.ts";
 import type { InjectionProfileSpec } from "../resources/crds/injection-profile.ts";
 
 export interface EnvVar {
@@ -17,7 +18,11 @@ export interface Container {
 }
 
 export interface Pod {
-  readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> };
+  readonly metadata?: {
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly ownerReferences?: readonly OwnerReference[];
+  };
   readonly spec: {
     readonly containers: readonly Container[];
     readonly volumes?: readonly {

@@ -9,15 +9,25 @@
  * not assignable to structpb.Value`), which fails the pod whatever `failurePolicy` says. A list is made
  * empty, then appended to.
  */
+import { saidServiceKey } from "@axonize/core/contract/attributes";
 import { annotations, group, labels, profileName, version } from "../resources/crds/names.ts";
 import {
   containerVariable,
+  cronJobAttribute,
+  cronJobSuffix,
+  cronJobSuffixLength,
+  deploymentAttribute,
   exporterPrefix,
   injectedPath,
   keyFolder,
   keyVolume,
   mirrorAnnotation,
   otelPrefix,
+  ownerAttributes,
+  plainName,
+  serviceAnnotation,
+  serviceLabels,
+  templateHashLabel,
   variables,
   type Piece,
   type Variable,
@@ -79,6 +89,33 @@ export const mutatingAdmissionPolicyBinding = () => ({
   },
 });
 
+const isPlain = (name: string): string => `${name}.matches(${quoted(plainName)})`;
+
+/** `,key=value` of whose the pod is (`workload.ts`). */
+function ownersExpression(): string {
+  const of = (owner: keyof typeof ownerAttributes): string =>
+    `',${ownerAttributes[owner]}=' + o.name`;
+  const cut = (length: string): string => `o.name.substring(0, size(o.name) - ${length})`;
+  const deployment = `(variables.hash != '' && o.name.endsWith('-' + variables.hash) ? ',${deploymentAttribute}=' + ${cut("size(variables.hash) - 1")} : '')`;
+  const cronJob = `(o.name.matches(${quoted(cronJobSuffix)}) ? ',${cronJobAttribute}=' + ${cut(String(cronJobSuffixLength))} : '')`;
+  const cases: readonly (readonly [keyof typeof ownerAttributes, string])[] = [
+    ["apps/ReplicaSet", `${deployment} + `],
+    ["apps/StatefulSet", ""],
+    ["apps/DaemonSet", ""],
+    ["batch/Job", `${cronJob} + `],
+  ];
+  const text = cases
+    .map(
+      ([owner, above]) =>
+        `o.apiVersion.split('/')[0] + '/' + o.kind == ${quoted(owner)} ? ${above}${of(owner)} : `,
+    )
+    .join("");
+  return `object.metadata.?ownerReferences.orValue([]).filter(o, o.?controller.orValue(false) && ${isPlain("o.name")}).map(o, ${text}'').join('')`;
+}
+
+const label = (name: string): string =>
+  `object.metadata.?labels.orValue({})[?${quoted(name)}].orValue('')`;
+
 /** Once per pod. Lists are by the container's index. */
 const celVariables = {
   named: `${annotation(annotations.containers)}.orValue('').split(',').map(n, n.trim()).filter(n, n != '')`,
@@ -90,6 +127,9 @@ const celVariables = {
   exporting: `variables.names.map(names, names.exists(n, n.startsWith(${quoted(exporterPrefix)})))`,
   attributes:
     "params.spec.?resourceAttributes.orValue({}).map(k, ',' + string(k) + '=' + string(params.spec.resourceAttributes[k])).sort().join()",
+  hash: label(templateHashLabel),
+  said: `[${annotation(serviceAnnotation)}.orValue(''), ${serviceLabels.map(label).join(", ")}].filter(n, ${isPlain("n")})`,
+  workload: `${ownersExpression()} + (size(variables.said) > 0 ? ',${saidServiceKey}=' + variables.said[0] : '')`,
   marker: "string(params.metadata.uid).substring(0, 8) + '-' + string(params.metadata.generation)",
   filed: `params.spec.delivery == 'EnvAndFile'`,
   volume: `object.spec.?volumes.orValue([]).exists(v, v.name == ${quoted(keyVolume)})`,
@@ -135,6 +175,7 @@ function pieceOf(piece: Piece): string {
   if (typeof piece === "string") return quoted(piece);
   if ("profile" in piece) return `string(params.spec.${piece.profile})`;
   if ("container" in piece) return "c.name";
+  if ("workload" in piece) return "variables.workload";
   return "variables.attributes";
 }
 

@@ -14,6 +14,8 @@ export type Piece =
   | { readonly profile: "endpoint" }
   /** The container's name: the downward API does not know it. */
   | { readonly container: true }
+  /** `,k8s.deployment.name=…` and what else tells whose pod it is and what it calls its service, or nothing. */
+  | { readonly workload: true }
   /** `,k=v,…` of the profile's `resourceAttributes`, sorted, or nothing. */
   | { readonly attributes: true };
 
@@ -46,6 +48,32 @@ export const otelPrefix = "OTEL_";
 export const keyFolder = "/var/run/secrets/axonize.io";
 export const keyVolume = "axonize-key";
 
+/**
+ * Whose the pod is, as its owner reference says at admission: nothing is looked up. A pod of a Deployment
+ * belongs to a ReplicaSet named after it with the hash that the pod has as a label.
+ */
+export const templateHashLabel = "pod-template-hash";
+export const ownerAttributes = {
+  "apps/ReplicaSet": "k8s.replicaset.name",
+  "apps/StatefulSet": "k8s.statefulset.name",
+  "apps/DaemonSet": "k8s.daemonset.name",
+  "batch/Job": "k8s.job.name",
+} as const;
+export const deploymentAttribute = "k8s.deployment.name";
+export const cronJobAttribute = "k8s.cronjob.name";
+/** A CronJob's Job is named after it with minutes since 1970: 26,000,000 was in 2019; a date is less. */
+export const cronJobSuffix = "-(2[6-9]|[3-9][0-9])[0-9]{6}$";
+export const cronJobSuffixLength = 9;
+
+/**
+ * What a pod calls its service, the first that is there: not injected as `service.name`, which would win
+ * over the application's own in some SDKs. Ingest takes it where a span names no service.
+ */
+export const serviceAnnotation = "resource.opentelemetry.io/service.name";
+export const serviceLabels = ["app.kubernetes.io/instance", "app.kubernetes.io/name"] as const;
+/** Of names that become values: nothing that ends a pair, is decoded, or is expanded by the kubelet. */
+export const plainName = "^[A-Za-z0-9._~:/@+-]{1,253}$";
+
 /** Static pods' mirrors may not name Secrets: the ServiceAccount admission would refuse them. */
 export const mirrorAnnotation = "kubernetes.io/config.mirror";
 /** The variable that shows that a container was chosen: with `First`, another one must not be. */
@@ -60,6 +88,7 @@ const identity: readonly Piece[] = [
   { container: true },
   ",service.instance.id=$(AXONIZE_POD_NAMESPACE).$(AXONIZE_POD_NAME).",
   { container: true },
+  { workload: true },
   { attributes: true },
 ];
 

@@ -1,13 +1,29 @@
 /**
  * docs/injection.md: what is added to pods and by which rules, its table from `operator/injection/variables.ts`.
  */
+import { saidServiceKey } from "@axonize/core/contract/attributes";
+import { serviceSourceKeys } from "../../ingest/normalize/service.ts";
 import {
+  cronJobAttribute,
+  deploymentAttribute,
   keyFolder,
+  ownerAttributes,
+  serviceAnnotation,
+  serviceLabels,
   variables,
   type Piece,
   type Variable,
 } from "../../operator/injection/variables.ts";
 import { table } from "./api-markdown.ts";
+
+const workload = [
+  deploymentAttribute,
+  ...Object.values(ownerAttributes),
+  cronJobAttribute,
+  saidServiceKey,
+]
+  .map((key) => `\`${key}\``)
+  .join(", ");
 
 export function injectionMarkdown(): string {
   return `# Injection
@@ -56,7 +72,7 @@ With \`injection.delivery: EnvAndFile\` the Secret is mounted at \`${keyFolder}\
   \`\`\`
 - \`AXONIZE_*\` names that come by \`envFrom\` are hidden by ours. Who sends to another Axonize says so in \`env\`, or opts the pod out.
 - The Secret is optional: a pod starts without it, and sends without a key until it is made anew.
-- \`OTEL_SERVICE_NAME\` is not set: what a service is called is the application's to say.
+- Neither \`OTEL_SERVICE_NAME\` nor \`service.name\` is set: what a service is called is the application's to say. \`<,workload>\` says whose the pod is instead, as far as the pod itself tells: ${workload}. Ingest names a service that does not name itself (no \`service.name\`, or an SDK's \`unknown_service…\`) after the first of ${serviceSourceKeys.map((key) => `\`${key}\``).join(", ")}; of a pod's name the hashes that a Deployment puts at its end are left out. \`${saidServiceKey}\` is the pod's annotation \`${serviceAnnotation}\`, else its label ${serviceLabels.map((label) => `\`${label}\``).join(", else ")}.
 - What cannot be injected, because the policy or the webhook fails, starts as it is. Nothing of ours keeps a pod from starting.
 
 ## Without injection
@@ -80,6 +96,7 @@ function pieceOf(piece: Piece): string {
   if (typeof piece === "string") return piece;
   if ("profile" in piece) return "<endpoint>";
   if ("container" in piece) return "<container>";
+  if ("workload" in piece) return "<,workload>";
   return "<,resourceAttributes>";
 }
 

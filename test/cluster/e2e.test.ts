@@ -36,6 +36,7 @@ interface TraceList {
     readonly gpus: readonly string[];
     readonly gpuLevel: string;
     readonly podName?: string;
+    readonly service: string;
   }[];
 }
 
@@ -95,6 +96,7 @@ test("its calls are shown on that slice, for sure, to its tenant alone", async (
     return found;
   });
   assert.deepEqual(call.gpus, [slice]);
+  assert.equal(call.service, "chat", "it names no service: its Deployment does");
   // What was sent before the binding was known is written again with it.
   await eventually("every call of the pod is on its slice", async () => {
     const other = (await traces(key)).find(({ gpuLevel }) => gpuLevel !== "exact.single");

@@ -2,12 +2,15 @@
  * Pods that injection is tried on, the same for the policy and for the webhook, and the namespaces with
  * the profiles that they are made in.
  */
+import type { OwnerReference } from "../../../operator/kube/types.ts";
 import type { InjectionProfileSpec } from "../../../operator/resources/crds/injection-profile.ts";
 
 export interface GoldenPod {
   readonly title: string;
   readonly namespace: keyof typeof profiles | "no-profile" | "no-label";
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly ownerReferences?: readonly OwnerReference[];
   readonly spec: Readonly<Record<string, unknown>>;
   readonly isInjected: boolean;
 }
@@ -44,6 +47,29 @@ const app = { name: "app", image: "app:1" };
 const withEnv = (...env: readonly object[]) => ({ containers: [{ ...app, env }] });
 const yes = { "axonize.io/inject": "true" };
 const no = { "axonize.io/inject": "false" };
+
+/** A pod that this controls, as the controllers of Kubernetes make it. */
+const ownedBy = (
+  owner: string,
+  name: string,
+  metadata: Pick<GoldenPod, "labels" | "annotations"> = {},
+): GoldenPod => {
+  const [apiVersion = "", kind = ""] = owner.split(" ");
+  const [beside, controller] = [
+    { apiVersion: "v1", kind: "ConfigMap", name: "beside", uid: "0" },
+    { apiVersion, kind, name, uid: "1", controller: true },
+  ];
+  return {
+    title: `of ${kind} ${name}`,
+    namespace: "opt-out",
+    ...metadata,
+    ownerReferences: [beside, controller],
+    spec: { containers: [app] },
+    isInjected: true,
+  };
+};
+const said = { "resource.opentelemetry.io/service.name": "said" };
+const named = { "app.kubernetes.io/name": "named", "app.kubernetes.io/instance": "instance" };
 
 const reference = (fields: object) => ({ valueFrom: fields });
 const manyEnv = Array.from({ length: 200 }, (_, index) => ({
@@ -259,4 +285,15 @@ export const goldenPods: readonly GoldenPod[] = [
     spec: { containers: [app] },
     isInjected: false,
   },
+  ownedBy("apps/v1 ReplicaSet", "web-7d9f8c6b5", { labels: { "pod-template-hash": "7d9f8c6b5" } }),
+  ownedBy("apps/v1 ReplicaSet", "web", { labels: { "pod-template-hash": "7d9f8c6b5" } }),
+  ownedBy("apps/v1 StatefulSet", "db"),
+  ownedBy("apps/v1 DaemonSet", "per-node", { labels: named, annotations: said }),
+  ownedBy("batch/v1 Job", "nightly-29400123"),
+  ownedBy("batch/v1 Job", "train-20261129", { labels: { "app.kubernetes.io/name": "" } }),
+  ownedBy("ray.io/v1 RayCluster", "ray", { labels: named }),
+  ownedBy("batch/v1 Job", "a,service.name=b", {
+    annotations: { "resource.opentelemetry.io/service.name": "$(AXONIZE_API_KEY)" },
+    labels: { "app.kubernetes.io/name": "named" },
+  }),
 ];

@@ -109,14 +109,15 @@ const profileObject = (namespace: string, spec: object): object => ({
 });
 
 async function make(cluster: ControlPlane, golden: GoldenPod): Promise<Made> {
-  const { namespace, annotations, spec } = golden;
+  const { namespace, annotations, labels: own, ownerReferences, spec } = golden;
   const answer = await cluster.request(
     "POST",
     `/api/v1/namespaces/${namespace}/pods?dryRun=All&fieldValidation=Strict`,
     {
       apiVersion: "v1",
       kind: "Pod",
-      metadata: { name: "golden", ...(annotations === undefined ? {} : { annotations }) },
+      // What is not there is no key of the JSON.
+      metadata: { name: "golden", annotations, labels: own, ownerReferences },
       spec,
     },
   );
