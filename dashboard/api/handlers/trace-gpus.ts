@@ -133,8 +133,14 @@ async function lanesOf(deps: SightDeps, context: Context, job: Job): Promise<Lan
       },
     ];
   });
-  return (await Promise.all(lanes)).flat();
+  return (await Promise.all(lanes)).flat().sort(byPlace);
 }
+
+/** As they sit in their nodes. */
+const byPlace = ({ gpu: a }: Lane, { gpu: b }: Lane): number =>
+  a.node.localeCompare(b.node, "en", { numeric: true }) ||
+  (a.index ?? -1) - (b.index ?? -1) ||
+  a.uuid.localeCompare(b.uuid);
 
 async function neighboursOf(
   deps: SightDeps,

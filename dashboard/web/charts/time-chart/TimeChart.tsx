@@ -167,7 +167,13 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
         values: (u, splits) => {
           if (!axisTimes) return splits.map(() => "");
           const [low = 0, high = 0] = [u.scales["x"]?.min, u.scales["x"]?.max];
-          return splits.map((s) => axisTime(s * 1e3, (high - low) * 1e3, zone));
+          const widthPx = u.bbox.width / devicePixelRatio;
+          return splits.map((s) => {
+            const label = axisTime(s * 1e3, (high - low) * 1e3, zone);
+            // One that would be cut off at the right edge is left out.
+            const endPx = u.valToPos(s, "x") + (label.length * digitPx) / 2;
+            return endPx > widthPx + rightPad ? "" : label;
+          });
         },
         space: 84,
       },
@@ -207,6 +213,8 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
 /** Left and right of the plot, for what stands on the same axis below it. */
 export const axisWidth = 62;
 export const rightPad = 4;
+/** Mean width of a character in the axes' 11 px. */
+const digitPx = 6;
 
 /** 1 KiB to 512 TiB: enough for any memory. */
 const binarySteps = Array.from({ length: 40 }, (_, i) => 2 ** (i + 10));

@@ -70,7 +70,7 @@ export function Page(): ReactNode {
               what="The time series could not be loaded."
               loading={<SkeletonRows rows={12} height={50} />}
             >
-              {(data) => <Charts metrics={data} />}
+              {(data) => <Charts gpu={device} metrics={data} />}
             </Answered>
             <Side gpu={device} metrics={metrics.data} />
           </div>
@@ -211,7 +211,7 @@ function chartsOf({
     .filter(({ series }) => series.length > 0);
 }
 
-function Charts({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
+function Charts({ gpu, metrics }: { readonly gpu: Gpu; readonly metrics: GpuMetrics }): ReactNode {
   const [, setUrl] = useUrlState();
   const zone = useStore(zoneStore);
   const charts = chartsOf(metrics);
@@ -233,7 +233,7 @@ function Charts({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
   return (
     <div className={styles.charts}>
       <Split metrics={metrics} />
-      <Lane metrics={metrics} />
+      <Lane gpu={gpu} metrics={metrics} />
       {charts.map((chart, i) => (
         <TimeChart
           key={chart.title}
@@ -259,8 +259,13 @@ function Charts({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
   );
 }
 
+/** A card that is cut is allocated, without holders of its own. */
+const isHeldBySlices = ({ allocation, holders }: Gpu): boolean =>
+  allocation === "allocated" && holders.length === 0;
+const bySlices = "Its slices are held one by one: see each slice.";
+
 /** Who had it, on the axis of the charts below. */
-function Lane({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
+function Lane({ gpu, metrics }: { readonly gpu: Gpu; readonly metrics: GpuMetrics }): ReactNode {
   const { series, holders } = metrics;
   const [first = 0] = series.startMs;
   // The charts' axis ends with the start of the last step.
@@ -270,11 +275,13 @@ function Lane({ metrics }: { readonly metrics: GpuMetrics }): ReactNode {
       <h2 className={styles.laneTitle}>Who had it</h2>
       {holders.length === 0 ? (
         <p className={styles.quiet}>
-          {metrics.split.unknownSeconds === 0
-            ? "Nobody, in this range."
-            : metrics.split.freeSeconds > 0
-              ? "Nobody, while an agent watched; nobody can tell for the rest of the range."
-              : "Nobody can tell: no agent reports who holds this device."}
+          {isHeldBySlices(gpu)
+            ? bySlices
+            : metrics.split.unknownSeconds === 0
+              ? "Nobody, in this range."
+              : metrics.split.freeSeconds > 0
+                ? "Nobody, while an agent watched; nobody can tell for the rest of the range."
+                : "Nobody can tell: no agent reports who holds this device."}
         </p>
       ) : last > first ? (
         <Holders
@@ -348,7 +355,11 @@ function Side({
         <h2 className={styles.heading}>Held by</h2>
         {gpu.holders.length > 0 ? null : (
           <p className={styles.quiet}>
-            {gpu.allocation === "unknown" ? `Unattributed: ${gpu.allocationReason}.` : "Nobody."}
+            {gpu.allocation === "unknown"
+              ? `Unattributed: ${gpu.allocationReason}.`
+              : isHeldBySlices(gpu)
+                ? bySlices
+                : "Nobody."}
           </p>
         )}
         {gpu.holders.map((holder) => (

@@ -103,9 +103,6 @@ const phaseClass: Readonly<Record<WhyPhase, string | undefined>> = {
   other: styles.other,
 };
 
-/** Below this share a part's text would be a letter or two; its title still has it. */
-const tooNarrow = 0.08;
-
 export function WhyLine({ trace }: { readonly trace: Trace }): ReactNode {
   const parts = whyParts(trace);
   return (
@@ -132,11 +129,9 @@ export function WhyLine({ trace }: { readonly trace: Trace }): ReactNode {
               style={{ flexGrow: part.share }}
               title={`${part.phase} ${say(durationMs(part.ms))} · ${say(percent(part.share))}`}
             >
-              {part.share < tooNarrow ? null : (
-                <span className={styles.partText}>
-                  {part.phase} {say(durationMs(part.ms))} · {say(percent(part.share))}
-                </span>
-              )}
+              <span className={styles.partText}>
+                {part.phase} {say(durationMs(part.ms))} · {say(percent(part.share))}
+              </span>
             </div>
           ))}
         </div>
