@@ -11,7 +11,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { freePorts } from "@axonize/core/testing/free-ports";
+import { freePorts } from "../test/support/free-ports.ts";
 import { grpcClient } from "../ingest/testing/start-ingest.ts";
 import { llmRequest, withOtherIds } from "./otlp-payload.ts";
 import { processTree, startProduct, totalMb, type Held } from "./support/product.ts";

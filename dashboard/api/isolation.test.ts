@@ -8,7 +8,7 @@ import type {
   TraceGpuLanes,
 } from "@axonize/core/contract/gpu";
 import { startEventsPath } from "@axonize/core/contract/routes";
-import { buildCall, buildSpan, insertSpans } from "@axonize/core/testing/build-span";
+import { buildCall, buildSpan, insertSpans } from "../../test/support/build-span.ts";
 import type * as z from "zod";
 import { useDashboard } from "../../test/support/dashboard.ts";
 

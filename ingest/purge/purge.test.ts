@@ -7,7 +7,7 @@ import { before, test } from "node:test";
 import { systemClock } from "@axonize/core/runtime/clock";
 import { silentLog } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
-import { buildCall, insertSpans } from "@axonize/core/testing/build-span";
+import { buildCall, insertSpans } from "../../test/support/build-span.ts";
 import { useStores, type Stores } from "../../test/support/stores.ts";
 import { createIngestMetrics } from "../metrics.ts";
 import { purgeDue } from "./purge.ts";

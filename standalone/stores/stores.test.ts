@@ -10,7 +10,7 @@ import { createClickHouse } from "@axonize/core/runtime/clickhouse";
 import { silentLog } from "@axonize/core/runtime/log";
 import { migrateClickHouse, migratePostgres } from "@axonize/core/runtime/migrate";
 import { createPostgres, type Sql } from "@axonize/core/runtime/postgres";
-import { freePorts } from "@axonize/core/testing/free-ports";
+import { freePorts } from "../../test/support/free-ports.ts";
 import { eventually, readRows } from "../../test/support/engine-client.ts";
 
 const clickhousePassword = "clickhouse-password-of-a-test";

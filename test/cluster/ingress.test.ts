@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { freePorts } from "@axonize/core/testing/free-ports";
+import { freePorts } from "../support/free-ports.ts";
 import type { Browser } from "playwright-core";
 import { parseAllDocuments } from "yaml";
 import * as z from "zod";

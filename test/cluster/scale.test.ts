@@ -11,7 +11,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { freePorts } from "@axonize/core/testing/free-ports";
+import { freePorts } from "../support/free-ports.ts";
 import { group } from "../../operator/resources/crds/names.ts";
 import { customResources } from "../../scripts/generate/crds.ts";
 import { ensureBinaries } from "../../tools/k8s/binaries.ts";

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { freePorts } from "@axonize/core/testing/free-ports";
+import { freePorts } from "../support/free-ports.ts";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { useDashboard, type TestDashboard } from "../support/dashboard.ts";
 import { keepScreenshot, openBrowser } from "./support/browser.ts";

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { buildCall, buildSpan, insertSpans } from "@axonize/core/testing/build-span";
+import { buildCall, buildSpan, insertSpans } from "../support/build-span.ts";
 import { useDashboard } from "../support/dashboard.ts";
 import { run } from "./support/run.ts";
 

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { freePorts } from "@axonize/core/testing/free-ports";
+import { freePorts } from "./free-ports.ts";
 import { readRows } from "./engine-client.ts";
 import type { Stores } from "./stores.ts";
 

@@ -2,7 +2,12 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { Heatmap, Overview } from "@axonize/core/contract/analytics";
-import { buildCall, buildSpan, insertSpans, type TestSpan } from "@axonize/core/testing/build-span";
+import {
+  buildCall,
+  buildSpan,
+  insertSpans,
+  type TestSpan,
+} from "../../../test/support/build-span.ts";
 import { useDashboard } from "../../../test/support/dashboard.ts";
 
 const dashboard = await useDashboard();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { Gpu, GpuMetrics, TraceGpuLanes } from "@axonize/core/contract/gpu";
 import type { System } from "@axonize/core/contract/system";
-import { buildCall, insertSpans, type TestSpan } from "@axonize/core/testing/build-span";
+import { buildCall, insertSpans, type TestSpan } from "../../../test/support/build-span.ts";
 import { useDashboard } from "../../../test/support/dashboard.ts";
 
 const dashboard = await useDashboard();

@@ -3,7 +3,12 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { Gpu, GpuMetrics, TraceGpuLanes } from "@axonize/core/contract/gpu";
 import type { Trace } from "@axonize/core/contract/trace";
-import { buildCall, buildSpan, insertSpans, type TestSpan } from "@axonize/core/testing/build-span";
+import {
+  buildCall,
+  buildSpan,
+  insertSpans,
+  type TestSpan,
+} from "../../../test/support/build-span.ts";
 import { useDashboard } from "../../../test/support/dashboard.ts";
 
 const dashboard = await useDashboard();

@@ -4,7 +4,12 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type * as z from "zod";
 import type { FacetList, SpanDetail, Trace, TraceList } from "@axonize/core/contract/trace";
-import { buildCall, buildSpan, insertSpans, type TestSpan } from "@axonize/core/testing/build-span";
+import {
+  buildCall,
+  buildSpan,
+  insertSpans,
+  type TestSpan,
+} from "../../../test/support/build-span.ts";
 import { useDashboard } from "../../../test/support/dashboard.ts";
 
 type List = z.infer<typeof TraceList>;

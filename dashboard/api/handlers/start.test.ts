@@ -4,7 +4,7 @@ import { after, test } from "node:test";
 import type { Start } from "@axonize/core/contract/system";
 import type { TraceRow } from "@axonize/core/contract/trace";
 import { startEventsPath } from "@axonize/core/contract/routes";
-import { buildCall, insertSpans } from "@axonize/core/testing/build-span";
+import { buildCall, insertSpans } from "../../../test/support/build-span.ts";
 import { useDashboard } from "../../../test/support/dashboard.ts";
 import { eventStreams } from "../limits.ts";
 

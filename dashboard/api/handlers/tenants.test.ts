@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { CreatedKey, Key, Tenant, Usage } from "@axonize/core/contract/tenant";
-import { buildCall, insertSpans } from "@axonize/core/testing/build-span";
+import { buildCall, insertSpans } from "../../../test/support/build-span.ts";
 import type * as z from "zod";
 import { useDashboard } from "../../../test/support/dashboard.ts";
 import { slugFrom } from "./tenants.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { SpanDetail, Trace } from "@axonize/core/contract/trace";
-import { buildCall, buildSpan, insertSpans } from "@axonize/core/testing/build-span";
+import { buildCall, buildSpan, insertSpans } from "../../../test/support/build-span.ts";
 import { useDashboard } from "../../../test/support/dashboard.ts";
 import { spanColumnsFrom } from "../queries/trace.sql.ts";
 

@@ -1,7 +1,12 @@
 // A trace from its spans in code and in the engine: one rule, held equal over random traces.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { buildCall, buildSpan, insertSpans, type TestSpan } from "@axonize/core/testing/build-span";
+import {
+  buildCall,
+  buildSpan,
+  insertSpans,
+  type TestSpan,
+} from "../../../test/support/build-span.ts";
 import { systemClock } from "@axonize/core/runtime/clock";
 import { createRegistry } from "@axonize/core/runtime/metrics";
 import { useDashboard } from "../../../test/support/dashboard.ts";

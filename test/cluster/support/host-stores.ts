@@ -8,7 +8,7 @@ import { once } from "node:events";
 import { createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePorts } from "@axonize/core/testing/free-ports";
+import { freePorts } from "../../support/free-ports.ts";
 import { eventually } from "./eventually.ts";
 
 export interface HostStores extends AsyncDisposable {

@@ -3,7 +3,7 @@
  *
  * Every field has a plain default; a test names only what it is about. Ids are hex, times epoch ms.
  */
-import type { ClickHouseClient } from "../runtime/clickhouse.ts";
+import type { ClickHouseClient } from "@axonize/core/runtime/clickhouse";
 
 export interface TestSpan {
   tenantNum: number;
