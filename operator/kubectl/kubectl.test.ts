@@ -1,9 +1,11 @@
 /** The plug-in's command line and its text; what it asks of a cluster is in test/cluster. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parse } from "yaml";
 import { readCommand } from "./command-line.ts";
 import { findingsText } from "./doctor.ts";
 import { PluginError } from "./kubectl.ts";
+import { tenantYaml } from "./tenant.ts";
 import { age, ago, onDay, table } from "./text.ts";
 
 test("every command of the help is understood, and kubectl's flags are handed on", () => {
@@ -48,6 +50,41 @@ test("what it does not know is said with the help, never guessed", () => {
       },
     );
   }
+});
+
+test("a tenant is printed as YAML that says what was asked, whatever the names are", () => {
+  for (const name of [
+    "team-vision",
+    "no",
+    "on",
+    "null",
+    "true",
+    "12",
+    "1e3",
+    "a: b",
+    "x-0",
+    "0x1f",
+  ]) {
+    for (const mode of ["OptOut", undefined]) {
+      const text = tenantYaml({ name, namespaces: [name, "shop"], mode });
+      assert.deepEqual(parse(text), {
+        apiVersion: "axonize.io/v1alpha1",
+        kind: "AxonizeTenant",
+        metadata: { name },
+        spec: {
+          namespaces: [{ name }, { name: "shop" }],
+          ...(mode === undefined ? {} : { injection: { mode } }),
+        },
+      });
+    }
+  }
+  assert.deepEqual(parse(tenantYaml({ name: "t", namespaces: [], mode: undefined })).spec, {
+    namespaces: [],
+  });
+  assert.match(
+    tenantYaml({ name: "team-vision", namespaces: ["shop"], mode: undefined }),
+    /^  name: team-vision\nspec:\n  namespaces:\n    - name: shop\n$/m,
+  );
 });
 
 test("tables line up and end without blanks", () => {

@@ -31,6 +31,7 @@ export const Tenant = z.looseObject({
             state: z.string(),
             conflictingTenant: text,
             keyID: text,
+            uninjectedPods: count,
           }),
         )
         .default([]),

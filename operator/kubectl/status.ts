@@ -29,6 +29,7 @@ export async function statusText(kubectl: Kubectl, release: Release): Promise<st
     ...tenantRows.flatMap((one) =>
       troublesOf(`tenant ${one.metadata.name}`, one.status.conditions),
     ),
+    ...tenantRows.flatMap(uninjectedOf),
     ...poolRows.flatMap((one) => troublesOf(`pool ${one.metadata.name}`, one.status.conditions)),
   ];
   return [
@@ -65,6 +66,15 @@ export async function statusText(kubectl: Kubectl, release: Release): Promise<st
     .filter((part) => part !== "")
     .join("\n\n");
 }
+
+/** Pods that nobody will see before they are made anew; the counts are rounded down. */
+const uninjectedOf = ({ metadata, status }: Tenant): string[] =>
+  status.namespaces
+    .filter(({ uninjectedPods }) => uninjectedPods > 0)
+    .map(
+      ({ name, uninjectedPods }) =>
+        `  tenant ${metadata.name}: ${uninjectedPods === 1 ? "1 pod" : `${uninjectedPods} pods`} of ${name} ${uninjectedPods === 1 ? "was" : "were"} made before injection and ${uninjectedPods === 1 ? "reports" : "report"} nothing: kubectl rollout restart deployment -n ${name}`,
+    );
 
 function readyOf(conditions: readonly Condition[]): string {
   const ready = conditionOf(conditions, "Ready");
@@ -118,9 +128,8 @@ function gpuRow(gpu: Gpu): string[] {
   const gib = 1 / 2 ** 30;
   return [
     gpu.node,
-    gpu.migProfile === ""
-      ? String(gpu.index ?? gpu.uuid)
-      : `${gpu.uuid.slice(0, 12)} ${gpu.migProfile}`,
+    // A slice is told apart by all of its id, which is also what other commands and pages take.
+    gpu.migProfile === "" ? String(gpu.index ?? gpu.uuid) : `${gpu.migProfile} ${gpu.uuid}`,
     gpu.name,
     gpu.stale ? "silent" : figure(reading.smActivityRatio ?? reading.utilizationRatio, " %", 100),
     figure(reading.memoryUsedBytes, " GiB", gib),

@@ -18,18 +18,9 @@ export async function createTenant(
     dryRun: boolean;
   },
 ): Promise<string> {
-  const manifest = {
-    apiVersion: "axonize.io/v1alpha1",
-    kind: "AxonizeTenant",
-    metadata: { name: options.name },
-    spec: {
-      namespaces: options.namespaces.map((name) => ({ name })),
-      ...(options.mode === undefined ? {} : { injection: { mode: options.mode } }),
-    },
-  };
-  const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
-  if (options.dryRun) return text.trimEnd();
-  const said = await kubectl.run(["create", "-f", "-"], text);
+  const manifest = tenantYaml(options);
+  if (options.dryRun) return manifest.trimEnd();
+  const said = await kubectl.run(["create", "-f", "-"], manifest);
   const next =
     options.namespaces.length === 0
       ? "It has no namespace yet; add some to spec.namespaces."
@@ -38,6 +29,31 @@ export async function createTenant(
         : `New pods in ${options.namespaces.join(", ")} that are annotated ${annotations.inject}: "true" report from now on.`;
   return `${said.trim()}\n${next}`;
 }
+
+/** As it is kept in Git: YAML, like every manifest beside it. */
+export function tenantYaml(tenant: {
+  name: string;
+  namespaces: readonly string[];
+  mode: string | undefined;
+}): string {
+  return [
+    "apiVersion: axonize.io/v1alpha1",
+    "kind: AxonizeTenant",
+    "metadata:",
+    `  name: ${scalar(tenant.name)}`,
+    "spec:",
+    ...(tenant.namespaces.length === 0 ? ["  namespaces: []"] : ["  namespaces:"]),
+    ...tenant.namespaces.map((name) => `    - name: ${scalar(name)}`),
+    ...(tenant.mode === undefined ? [] : ["  injection:", `    mode: ${scalar(tenant.mode)}`]),
+    "",
+  ].join("\n");
+}
+
+/** Bare where it can be nothing but text; JSON's strings are YAML's. `no` and `on` are booleans to some. */
+const scalar = (text: string): string =>
+  /^[A-Za-z][-A-Za-z]{3,}[A-Za-z0-9]*$/.test(text) && !/^(true|false|null)$/i.test(text)
+    ? text
+    : JSON.stringify(text);
 
 export async function keysText(kubectl: Kubectl, name: string, nowMs: number): Promise<string> {
   const { status } = await readTenant(kubectl, name);
