@@ -25,6 +25,7 @@ import { createProbes } from "./kube/probes.ts";
 import { createOperatorMetrics, type OperatorMetrics } from "./metrics.ts";
 import { startOps, type Health } from "./ops.ts";
 import { checkSchemas, describeFinding } from "./schema-check.ts";
+import { createClusterName, createNamedFence, type ClusterName } from "./store/clusters.ts";
 import { createFence } from "./store/fence.ts";
 
 export interface OperatorDeps {
@@ -45,13 +46,14 @@ export interface Operator extends AsyncDisposable {
 /** Waits between looks at an API server that does not answer at the start. */
 const apiRetryMs = 2_000;
 const injectionRefreshMs = 60_000;
+const clusterNameMs = 60_000;
 
 export async function createOperator(
   deps: OperatorDeps,
   config: OperatorConfig,
   signal: AbortSignal,
 ): Promise<Operator> {
-  const { clock, log, registry, sql } = deps;
+  const { registry } = deps;
   const metrics = createOperatorMetrics(registry);
   metrics.info.set({ version: config.version }, 1);
   const manager = createManager({ ...deps, random: Math.random }, config);
@@ -59,7 +61,8 @@ export async function createOperator(
   const warnings = new Map<string, string>();
   const stop = new AbortController();
   const webhook: WebhookState = { server: undefined, isInUse: () => false };
-  const health = createHealth({ manager, metrics, warnings, webhook });
+  const troubles = new Set<string>();
+  const health = createHealth({ manager, metrics, warnings, troubles, webhook });
 
   await using started = new AsyncDisposableStack();
   const ops = await startOps({ registry, health }, config.opsListen);
@@ -74,22 +77,7 @@ export async function createOperator(
     signal,
     async () => await startInjection(deps, manager, config),
   );
-  manager.add(
-    "tenant",
-    createTenantReconciler(deps, {
-      ...config,
-      operatorNamespace: config.namespace,
-      injection: injection.state,
-    }),
-  );
-  const store = createPoolStore({ sql, fence: createFence({ sql }) }, { ...config, clusterUid });
-  manager.add(
-    "gpupool",
-    createGpuPoolReconciler(
-      { store, clock, log, metrics: createGpuPoolMetrics(registry) },
-      { agents: config.agents, bundledImage: config.agentImage },
-    ),
-  );
+  const clusterName = addReconcilers(deps, manager, config, { clusterUid, injection });
   if (injection.mayBeWebhook) {
     const server = addWebhook(deps, manager, config);
     webhook.server = server;
@@ -103,6 +91,7 @@ export async function createOperator(
     injection.run(stop.signal),
     watchSchemas(deps, { manager, metrics, warnings }, stop.signal),
     probeApis(deps, { manager, metrics }, stop.signal),
+    watchClusterName(deps, { clusterName, troubles }, stop.signal),
   ]);
   started.defer(async () => {
     stop.abort();
@@ -117,6 +106,29 @@ export async function createOperator(
   };
 }
 
+function addReconcilers(
+  { sql, clock, log, registry }: OperatorDeps,
+  manager: Manager,
+  config: OperatorConfig,
+  of: { clusterUid: string; injection: { state: () => InjectionState } },
+): ClusterName {
+  const { clusterUid, injection } = of;
+  const fence = createNamedFence(createFence({ sql }), config);
+  const cluster = { name: config.cluster, uid: clusterUid };
+  const clusterName = createClusterName({ fence, clock }, cluster);
+  const store = createPoolStore({ sql, fence }, { ...config, clusterUid });
+  const options = { ...config, operatorNamespace: config.namespace, injection: injection.state };
+  manager.add("tenant", createTenantReconciler({ sql, clock, log, registry }, options));
+  manager.add(
+    "gpupool",
+    createGpuPoolReconciler(
+      { store, clusterName, clock, log, metrics: createGpuPoolMetrics(registry) },
+      { agents: config.agents, bundledImage: config.agentImage },
+    ),
+  );
+  return clusterName;
+}
+
 interface WebhookState {
   server: WebhookServer | undefined;
   /** It is what injects, as far as is known. */
@@ -127,11 +139,14 @@ function createHealth(parts: {
   manager: Manager;
   metrics: OperatorMetrics;
   warnings: ReadonlyMap<string, string>;
+  /** Nothing is done because of them. */
+  troubles: ReadonlySet<string>;
   webhook: WebhookState;
 }): Health {
-  const { manager, metrics, warnings, webhook } = parts;
+  const { manager, metrics, warnings, troubles, webhook } = parts;
   const problems = (): string[] => [
     ...manager.problems(),
+    ...troubles,
     ...(webhook.isInUse() ? (webhook.server?.problems() ?? []) : []),
   ];
   return {
@@ -217,6 +232,26 @@ async function watchSchemas(
   };
   await check().catch(onError);
   await every({ clock, ms: probeMs, signal, onError }, check);
+}
+
+async function watchClusterName(
+  { clock, log }: OperatorDeps,
+  { clusterName, troubles }: { clusterName: ClusterName; troubles: Set<string> },
+  signal: AbortSignal,
+): Promise<void> {
+  const onError = (error: unknown): void => {
+    log.warn({ event: "operator.cluster_name", reason: errorMessage(error) });
+  };
+  const check = async (): Promise<void> => {
+    const problem = await clusterName.problem();
+    const isNews = problem !== undefined && !troubles.has(problem);
+    troubles.clear();
+    if (problem === undefined) return;
+    troubles.add(problem);
+    if (isNews) log.error({ event: "operator.cluster_name", reason: problem });
+  };
+  await check().catch(onError);
+  await every({ clock, ms: clusterNameMs, signal, onError }, check);
 }
 
 async function probeApis(

@@ -3,8 +3,9 @@
  *
  * Takes away what would outlive the operator and be in the way: finalizers of tenants and pools (nobody
  * would ever remove them), our labels on namespaces and nodes, Secrets, profiles, DaemonSets and ConfigMaps
- * of agents. It retains: custom resources stay, and so does every row of every store. It needs neither the
- * lease nor PostgreSQL, may be run again, and goes on where something fails; the first failure is told last.
+ * of agents. It retains: custom resources stay, saying that nobody looks after them, and so does every row of
+ * every store. It needs neither the lease nor PostgreSQL, may be run again, and goes on where something
+ * fails; the first failure is told last.
  */
 import type { Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
@@ -14,8 +15,17 @@ import type { ClusterAccess } from "./kube/access.ts";
 import { createKubeClient, openGate } from "./kube/client.ts";
 import { createTransport } from "./kube/transport.ts";
 import { isApiError, isConflict, isNotFound } from "./kube/api-error.ts";
+import { createApplyStatus } from "./kube/apply.ts";
+import { removeCondition, setCondition } from "./kube/conditions.ts";
 import * as kinds from "./kube/kinds.ts";
-import type { KubeClient, KubeObject, ListOptions, ObjectRef, ResourceKind } from "./kube/types.ts";
+import type {
+  Condition,
+  KubeClient,
+  KubeObject,
+  ListOptions,
+  ObjectRef,
+  ResourceKind,
+} from "./kube/types.ts";
 import { finalizers, labels } from "./resources/crds/names.ts";
 import { agentApp, appLabel } from "./resources/gpupool/names.ts";
 import { roleBindingName } from "./resources/tenant/objects.ts";
@@ -35,6 +45,7 @@ export interface CleanupResult {
 
 interface Deps {
   readonly client: KubeClient;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -48,7 +59,7 @@ export async function runCleanup(
   try {
     const client = createKubeClient({ transport, gate: openGate });
     const { failures } = await cleanUp(
-      { client, log: deps.log },
+      { client, clock: deps.clock, log: deps.log },
       {
         namespace: env.AXONIZE_OPERATOR_NAMESPACE ?? deps.access.namespace,
         agentNamespace: env.AXONIZE_AGENT_NAMESPACE,
@@ -74,9 +85,13 @@ export async function cleanUp(deps: Deps, options: CleanupOptions): Promise<Clea
     [kinds.axonizeTenants, finalizers.tenant],
     [kinds.gpuPools, finalizers.gpuPool],
   ] as const) {
-    for (const { metadata } of await listOrNone(deps, tally, kind, {})) {
-      await step(`${kind.kind} ${metadata.name}`, async () => {
-        return await stripFinalizer(deps.client, { kind, name: metadata.name }, finalizer);
+    for (const object of await listOrNone<StatusObject>(deps, tally, kind, {})) {
+      const { name } = object.metadata;
+      await step(`${kind.kind} ${name}`, async () => {
+        return await stripFinalizer(deps.client, { kind, name }, finalizer);
+      });
+      await step(`status of ${kind.kind} ${name}`, async () => {
+        return await tellUninstalled(deps, object, kind);
       });
     }
   }
@@ -165,14 +180,14 @@ function createStep({ log }: Deps, tally: Tally): Step {
   };
 }
 
-async function listOrNone(
+async function listOrNone<T extends KubeObject>(
   { client, log }: Deps,
   tally: Tally,
   kind: ResourceKind,
   options: ListOptions,
-): Promise<readonly KubeObject[]> {
+): Promise<readonly T[]> {
   try {
-    return (await client.list(kind, options)).items;
+    return (await client.list<T>(kind, options)).items;
   } catch (error) {
     // Its definition is gone already, and its objects with it.
     if (isNotFound(error)) return [];
@@ -197,6 +212,49 @@ async function deleteAll(
         return await deps.client.delete(ref, uid === undefined ? {} : { uid });
       });
     }
+  }
+}
+
+interface StatusObject extends KubeObject {
+  readonly status?: { readonly conditions?: readonly Condition[] };
+}
+
+const uninstalled =
+  "The operator was uninstalled: nobody looks after this resource until it is installed again. Its data is kept.";
+
+/** What the operator knew last would be read as what holds now. */
+async function tellUninstalled(
+  { client, clock }: Deps,
+  object: StatusObject,
+  kind: ResourceKind,
+): Promise<boolean> {
+  const { status: before } = object;
+  // Nothing was ever said of it.
+  if (before?.conditions === undefined) return false;
+  let conditions = before.conditions;
+  for (const { type, observedGeneration } of before.conditions) {
+    // Whether it goes on by itself, or a change would help, only an operator knows.
+    if (type === "Reconciling" || type === "Stalled") {
+      conditions = removeCondition(conditions, type);
+      continue;
+    }
+    const update = {
+      type,
+      status: "Unknown",
+      reason: "Uninstalled",
+      message: uninstalled,
+    } as const;
+    const observed = observedGeneration === undefined ? {} : { observedGeneration };
+    conditions = setCondition(conditions, { ...update, ...observed }, new Date(clock.now()));
+  }
+  const controller = kind === kinds.axonizeTenants ? "tenant" : "gpupool";
+  const applyStatus = createApplyStatus({ client }, { controller });
+  try {
+    return await applyStatus(object, kind, { ...before, conditions });
+  } catch (error) {
+    // It was on its way out, and its finalizer was all that held it.
+    if (isNotFound(error) || isConflict(error)) return false;
+    throw error;
   }
 }
 

@@ -33,7 +33,7 @@ export function createKubeClient(deps: { transport: Transport; gate: WriteGate }
   return { ...readsOf(deps.transport), ...writesOf(createWrite(deps)) };
 }
 
-function readsOf(transport: Transport): Pick<KubeClient, "get" | "list"> {
+function readsOf(transport: Transport): Pick<KubeClient, "get" | "list" | "pages"> {
   return {
     get: async <T extends KubeObject>(ref: ObjectRef) => {
       try {
@@ -54,6 +54,10 @@ function readsOf(transport: Transport): Pick<KubeClient, "get" | "list"> {
         ({ resourceVersion } = page);
       }
       return { items, resourceVersion };
+    },
+    pages: async function* <T extends KubeObject>(kind: ResourceKind, options: ListOptions = {}) {
+      const signal = currentScope()?.signal;
+      for await (const { items } of listPages(transport, kind, options, signal)) yield items as T[];
     },
   };
 }
@@ -81,7 +85,7 @@ function createWrite({ transport, gate }: { transport: Transport; gate: WriteGat
   };
 }
 
-function writesOf(write: Write): Omit<KubeClient, "get" | "list"> {
+function writesOf(write: Write): Omit<KubeClient, "get" | "list" | "pages"> {
   return {
     create: async (object, kind) =>
       await write(kind, {

@@ -95,6 +95,11 @@ export interface KubeClient {
     kind: ResourceKind,
     options?: ListOptions,
   ): Promise<{ readonly items: readonly T[]; readonly resourceVersion: string }>;
+  /** The same page by page, for who keeps none of it. */
+  pages<T extends KubeObject>(
+    kind: ResourceKind,
+    options?: ListOptions,
+  ): AsyncIterable<readonly T[]>;
   /** Fails with 409 AlreadyExists where it exists. */
   create<T extends KubeObject>(object: T, kind: ResourceKind): Promise<T>;
   /** Server-side apply: send only the fields that are meant. */

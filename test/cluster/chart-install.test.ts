@@ -19,7 +19,7 @@ import { eventually } from "./support/eventually.ts";
 import { chart, createHelm, namespace, type Helm } from "./support/helm.ts";
 import { secretValue } from "./support/installation.ts";
 import { getJson, readyPods, type Pod } from "./support/objects.ts";
-import { settled, type TenantStatus } from "./support/wishes.ts";
+import { assertUninstalled, settled, type TenantStatus } from "./support/wishes.ts";
 
 const home = mkdtempSync(join(tmpdir(), "axonize-install-"));
 const opened = new AsyncDisposableStack();
@@ -333,6 +333,8 @@ test("uninstalled with its hook, it leaves definitions, resources and data, and 
     "team-vision",
   );
   assert.equal(tenant.metadata.finalizers, undefined);
+  await assertUninstalled(cluster, "axonizetenant", "team-vision");
+  await assertUninstalled(cluster, "gpupool", "gpus");
   const vision = await getJson<{ metadata: { labels: object } }>(cluster, "namespace", "vision");
   assert.doesNotMatch(JSON.stringify(vision.metadata.labels), /axonize/);
   await eventually("the agents' namespace is gone", async () => {

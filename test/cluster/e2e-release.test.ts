@@ -14,6 +14,7 @@ import {
 import { appPod, assertAllStored, drained, flows, injectedPod, stateOf } from "./support/load.ts";
 import { getJson, readyPods, type Pod } from "./support/objects.ts";
 import { remainsOf } from "./support/remains.ts";
+import { assertUninstalled, settled, type TenantStatus } from "./support/wishes.ts";
 
 /** Until everything is ready, within what a loaded machine needs. */
 const patiently = ["--wait", "--timeout", "4m"] as const;
@@ -81,6 +82,8 @@ test("an uninstall leaves no finalizer, label, policy, webhook, right or Secret"
     cluster.nodeName,
   );
   assert.equal(node.metadata.labels["axonize.io/gpu-pool"], undefined);
+  await assertUninstalled(cluster, "axonizetenant", "team-vision");
+  await assertUninstalled(cluster, "gpupool", "gpus");
 });
 
 test("pods start without us, and installed anew it finds tenants and their data", async () => {
@@ -90,11 +93,16 @@ test("pods start without us, and installed anew it finds tenants and their data"
   const bare = await appPod(cluster, "vision");
   assert.equal((await stateOf(bare)).environment["AXONIZE_ENDPOINT"], undefined);
   await mustHelm("install", "axonize", chart, ...valueArgs, ...patiently);
-  // Its status still says Ready from before: what counts is that its namespace has what pods need.
-  await secretValue(cluster, "vision", "axonize-ingest", "AXONIZE_API_KEY");
-  await eventually("the profile", async () =>
-    getJson<object>(cluster, "injectionprofile", "axonize", "-n", "vision"),
+  // The pod from before runs on without, and that is told.
+  await settled<TenantStatus>(
+    cluster,
+    "axonizetenant",
+    "team-vision",
+    ({ namespaces }) => namespaces?.some(({ uninjectedPods }) => uninjectedPods === 1) === true,
   );
+  const events = await cluster.kubectl("get", "events", "-A", "-o", "json");
+  assert.match(events, new RegExp(`"PodsNotInjected"`));
+  assert.match(events, new RegExp(`A pod was made before .* vision/${bare.metadata.name}\\.`));
   await cluster.kubectl("delete", "pod", bare.metadata.name, "-n", "vision");
   app = await injectedPod(cluster, "vision");
   await flows(app);

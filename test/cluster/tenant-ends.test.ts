@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { eventually } from "./support/eventually.ts";
-import { keyIn, operatorNamespace, useTenantSuite } from "./support/tenant-cluster.ts";
+import { clusterName, keyIn, operatorNamespace, useTenantSuite } from "./support/tenant-cluster.ts";
 
 const suite = useTenantSuite();
 
@@ -45,6 +45,83 @@ test("a tenant of another cluster is left alone while its owner is seen, and ado
   await suite.t.reason("abroad", "Ready", "Reconciled");
 });
 
+test("under a name that another cluster has, nothing is written, and the tenant says what to do", async () => {
+  const bindings = async () =>
+    await suite.stores.sql`SELECT tenant_id FROM tenant_namespaces WHERE namespace = 'named'`;
+  await suite.t.namespace("named");
+  await suite.stores.sql`UPDATE clusters SET cluster_uid = 'another' WHERE name = ${clusterName}`;
+  try {
+    await suite.t.tenant("named", { namespaces: [{ name: "named" }] });
+    const message = await suite.t.reason("named", "DatabaseSynced", "ClusterNameTaken");
+    assert.match(message, /the UID another\).*Give this one a clusterName of its own/);
+    await suite.t.reason("named", "Ready", "ClusterNameTaken");
+    assert.deepEqual([...(await bindings())], []);
+    assert.equal(await suite.t.secret("named"), undefined);
+    await suite.t.tenant("named-briefly", {});
+    await suite.t.reason("named-briefly", "DatabaseSynced", "ClusterNameTaken");
+    await suite.cluster.kubectl("delete", "axonizetenant", "named-briefly", "--timeout=30s");
+    // The other one is gone for good.
+    await suite.stores.sql`
+      UPDATE clusters SET seen_at = now() - interval '31 minutes' WHERE name = ${clusterName}`;
+    suite.operator.nudge("named");
+    await suite.t.reason("named", "Ready", "Reconciled");
+    assert.equal((await bindings()).length, 1);
+  } finally {
+    await suite.stores.sql`DELETE FROM clusters WHERE name = ${clusterName}`;
+  }
+});
+
+test("pods from before the tenant are counted until they are made anew, and one Event names some", async () => {
+  const pod = (name: string, annotations: object = {}) => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "before", annotations },
+    spec: { containers: [{ name: "app", image: "app:1" }] },
+  });
+  const injected = { "axonize.io/injected": "01234567-1" };
+  await suite.t.namespace("before", "before-in");
+  await suite.cluster.kubectl("create", "serviceaccount", "default", "-n", "before").catch(
+    () => undefined, // Kubernetes was faster.
+  );
+  await suite.cluster.apply([
+    ...Array.from({ length: 12 }, (_, index) => pod(`old-${index}`)),
+    pod("new", injected),
+    pod("unwanted", { "axonize.io/inject": "false" }),
+  ]);
+  await suite.t.tenant("before", {
+    namespaces: [{ name: "before", injection: "OptOut" }, { name: "before-in" }],
+  });
+  const counts = async (): Promise<readonly (number | undefined)[]> =>
+    ((await suite.t.statusOf("before"))?.namespaces ?? []).map((each) => each.uninjectedPods);
+  await eventually("ten and some are counted", async () => {
+    const found = await counts();
+    if (found.join() === "10,") return true;
+    throw new Error(JSON.stringify(found));
+  });
+  assert.match(
+    await suite.t.reason("before", "InjectionReady", "PolicyActive"),
+    /run without until they are restarted: 10 of before$/,
+  );
+  const [event, ...others] = await eventually("the Event", async () => {
+    const told = await suite.t.events("PodsNotInjected");
+    return told.length > 0 ? told : undefined;
+  });
+  assert.match(String(event), /^10 pods were .*before\/old-\d+, .* and others\./);
+  assert.deepEqual(others, []);
+  const text = await suite.operator.metrics();
+  assert.match(text, /axonize_operator_uninjected_pods\{namespace="before"\} 10/);
+  // Made anew, they are injected; the last ones end.
+  await suite.cluster.kubectl("delete", "pods", "--all", "-n", "before", "--force");
+  await suite.cluster.apply([pod("old-0", injected)]);
+  await eventually("none is counted any more", async () =>
+    (await counts()).every((count) => count === undefined) ? true : undefined,
+  );
+  assert.match(
+    await suite.t.reason("before", "InjectionReady", "PolicyActive"),
+    /^By the admission policy\.$/,
+  );
+});
+
 test("with Delete the data is queued for deletion, and the id is free when that is done", async () => {
   await suite.t.tenant("purged", { deletionPolicy: "Delete" });
   await suite.t.reason("purged", "Ready", "Reconciled");
@@ -69,7 +146,8 @@ test("a deletion without PostgreSQL waits and says so, never holds a namespace, 
   await suite.t.tenant("stuck", { namespaces: [{ name: "stuck" }] });
   await suite.t.reason("stuck", "Ready", "Reconciled");
   const pod = keyIn(await suite.t.secret("stuck"));
-  await suite.cutAtRest();
+  suite.operator.nudge("stuck");
+  suite.proxy.cut();
   try {
     await suite.cluster.kubectl("delete", "axonizetenant", "stuck", "--wait=false");
     await suite.t.reason("stuck", "Ready", "DatabaseUnavailable");

@@ -47,12 +47,14 @@ import {
   type PodObject,
 } from "./objects.ts";
 import { createRemoval } from "./removal.ts";
+import type { ClusterName } from "../../store/clusters.ts";
 import type { PoolStore } from "./store.ts";
 import { createDraReader, createProgress, readRefusal } from "./witnesses.ts";
 import { createWorkload } from "./workload.ts";
 
 export interface GpuPoolDeps {
   readonly store: PoolStore;
+  readonly clusterName: ClusterName;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: GpuPoolMetrics;
@@ -135,11 +137,26 @@ function createReconciler(parts: Parts): Reconciler {
         return undefined;
       }
       if (pool.metadata.deletionTimestamp !== undefined) return await parts.remove(pool, context);
+      const problem = await parts.clusterName.problem();
+      if (problem !== undefined) return await tellNameTaken(parts, pool, problem);
       const spec = readSpec(pool);
       await ensureFinalizer(parts, pool);
       return await reconcilePool(parts, { pool, spec }, context);
     },
   };
+}
+
+/** Agents would write another cluster's nodes as theirs: nothing is made. */
+async function tellNameTaken(
+  { applyStatus, clock }: Parts,
+  pool: GpuPoolObject,
+  message: string,
+): Promise<ReconcileResult> {
+  const { generation } = pool.metadata;
+  const ready = { generation, ready: "False", reason: "ClusterNameTaken", message } as const;
+  const conditions = setReady(pool.status?.conditions, ready, new Date(clock.now()));
+  await applyStatus(pool, kinds.gpuPools, { ...pool.status, conditions: [...conditions] });
+  return { requeueAfterMs: limits.inventoryMs };
 }
 
 interface Pool {

@@ -17,6 +17,7 @@ import { annotations, finalizers, labels } from "../../resources/crds/names.ts";
 import type { GpuPoolMetrics } from "./metrics.ts";
 import { assignmentOf, labelChanges, writeLabels } from "./nodes.ts";
 import type { GpuPoolObject, NodeObject } from "./objects.ts";
+import { isClusterNameTaken } from "../../store/clusters.ts";
 import type { PoolStore } from "./store.ts";
 import type { Workload } from "./workload.ts";
 
@@ -57,8 +58,9 @@ export function createRemoval(
     try {
       await parts.store.forgetPool(epoch, uid);
     } catch (error) {
-      if (pool.metadata.annotations?.[annotations.forceDelete] !== "true") throw error;
-      // Its owner said so: the rows stay, and nothing points at them any more.
+      const isForced = pool.metadata.annotations?.[annotations.forceDelete] === "true";
+      if (!isForced && !isClusterNameTaken(error)) throw error;
+      // Its owner said so, or the rows of this name are another cluster's: they stay.
       parts.log.warn({ event: "gpupool.forced", pool: name, reason: errorMessage(error) });
     }
     await removeFinalizer(parts.client, pool);

@@ -15,6 +15,7 @@ import {
 } from "../../resources/tenant/claims.ts";
 import { decideOwnership } from "../../resources/tenant/ownership.ts";
 import { bytesOfQuantity } from "../../resources/tenant/quantity.ts";
+import { isClusterNameTaken } from "../../store/clusters.ts";
 import { isRefusedValue, isSchemaOutdated } from "../../store/fence.ts";
 import {
   alignKeys,
@@ -41,6 +42,7 @@ export type DatabaseRefusal = {
     | "DatabaseUnavailable"
     | "OwnedByOtherCluster"
     | "OwnedByOtherTenant"
+    | "ClusterNameTaken"
     | "SchemaOutdated"
     | "QuotaRejected"
     | "Pending";
@@ -81,6 +83,9 @@ export async function syncDatabase(
 export function refusalOf(error: unknown): DatabaseRefusal | undefined {
   if (isApiError(error) || error instanceof TerminalError) return undefined;
   const refused = { kind: "refused", status: "False" } as const;
+  if (isClusterNameTaken(error)) {
+    return { ...refused, reason: "ClusterNameTaken", message: error.message };
+  }
   if (isSchemaOutdated(error)) {
     const message =
       "PostgreSQL has not been migrated to this version yet. Ingest and dashboard do that at their start.";

@@ -62,8 +62,12 @@ export async function finalize(
   } catch (error) {
     const refusal = refusalOf(error);
     if (refusal === undefined) throw error;
-    await tellWaiting(world, run, errorMessage(error));
-    return { requeueAfterMs: databaseRetryMs };
+    if (refusal.reason !== "ClusterNameTaken") {
+      await tellWaiting(world, run, errorMessage(error));
+      return { requeueAfterMs: databaseRetryMs };
+    }
+    // Under another cluster's name there is nothing of this resource to let go of.
+    await removeObjects(world, run, spec);
   }
   if (isForced) {
     world.recorder.event(run.object, {

@@ -18,3 +18,11 @@ export const waitingEventMs = 600_000;
 export const labelRepairsPerMinute = 5;
 /** Secrets, and namespaces, of which something is remembered: 20,000 × ~200 B = 4 MB each. */
 export const secretsRemembered = 20_000;
+/**
+ * Each namespace's pods are looked at this often, and less often where there are many: 10 namespaces in 1.5 s
+ * are 7 lists a second of the client's 100, so that 2,000 take 5 minutes. Nothing of a list is kept.
+ */
+export const censusEveryMs = 15_000;
+export const censusPace = { namespaces: 10, ms: 1_500 };
+/** Pods that an Event names: its note has room for 1,024 characters, a name has up to 63. */
+export const censusNames = 5;

@@ -38,6 +38,12 @@ export function createTenantMetrics(registry: Registry) {
       labelNames: ["reason"],
       registers,
     }),
+    uninjected: new Gauge({
+      name: "axonize_operator_uninjected_pods",
+      help: "Pods that run without injection though their namespace asks for it, above nine rounded down.",
+      labelNames: ["namespace"],
+      registers,
+    }),
     orphaned: new Counter({
       name: "axonize_operator_orphaned_tenants_total",
       help: "Tenants whose resource was gone without its finalizer.",

@@ -1,9 +1,10 @@
 /**
  * Rows without a resource: a resource that was deleted by force, or whose finalizer somebody took away.
  * Their keys are revoked, their namespaces freed, their data is kept without an owner. And rows with a
- * resource are told seen, so that no other cluster takes them over.
+ * resource are told seen, and so is the cluster, so that no other one takes them or its name over.
  */
 import { axonizeTenants } from "../../kube/kinds.ts";
+import { tellClusterSeen } from "../../store/clusters.ts";
 import { endTenant, leaveTenant, readOwned, tellOwnersSeen } from "../../store/tenants.ts";
 import type { TenantObject, World } from "./types.ts";
 
@@ -11,7 +12,9 @@ export async function reap(
   world: World,
   writer: { clusterUid: string; epoch: number },
 ): Promise<void> {
-  const { fence, client, log, metrics } = world;
+  const { fence, client, log, metrics, options } = world;
+  const cluster = { name: options.cluster, uid: writer.clusterUid };
+  await fence.write(writer, async (tx) => await tellClusterSeen(tx, cluster));
   const owned = await fence.read(async (sql) => await readOwned(sql, writer.clusterUid));
   if (owned.length === 0) return;
   const cached = new Set(world.caches.tenants.list().map(({ metadata }) => metadata.uid));

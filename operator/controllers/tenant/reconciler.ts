@@ -19,9 +19,11 @@ import type {
 } from "../../kube/types.ts";
 import { AxonizeTenantSpec, type AxonizeTenantStatus } from "../../resources/crds/tenant.ts";
 import { centralSecretNameOf, secretNameOf } from "../../resources/tenant/objects.ts";
+import { createNamedFence } from "../../store/clusters.ts";
 import { createFence } from "../../store/fence.ts";
 import { readUsage } from "../../store/usage.ts";
 import { createCaches, reapKey } from "./caches.ts";
+import { censusKey, createCensus } from "./census.ts";
 import {
   centralUid,
   claimedNames,
@@ -38,7 +40,7 @@ import { cleanUp, settleNamespace, type BoundPlace, type PlaceReport } from "./n
 import { reap } from "./reap.ts";
 import { createSecretMemory } from "./secrets.ts";
 import { statusOf, type Findings } from "./status.ts";
-import { tellTransitions } from "./transitions.ts";
+import { tellTransitions, tellUninjected } from "./transitions.ts";
 import type { Run, TenantOptions, World } from "./types.ts";
 
 export type { InjectionState, TenantOptions } from "./types.ts";
@@ -58,23 +60,26 @@ export function createTenantReconciler(deps: TenantReconcilerDeps, options: Tena
         clock,
         log,
         options,
-        fence: createFence(deps),
+        fence: createNamedFence(createFence(deps), options),
         metrics: createTenantMetrics(deps.registry),
         client: builder.client,
         recorder: builder.recorder,
         secrets: createSecretMemory(),
+        census: createCensus(),
         caches: createCaches(builder, options),
         enqueue: (key, when) => builder.enqueue(key, when),
       };
       // When usage was last written: a restart may write it once more.
       const usageWritten = new Map<string, number>();
       builder.enqueue(reapKey);
+      builder.enqueue(censusKey);
       return {
         name: "tenant",
-        reconcile: async (key, context) =>
-          key === reapKey
-            ? await reconcileRows(world, context)
-            : await reconcileTenant(world, { key, context, usageWritten }),
+        reconcile: async (key, context) => {
+          if (key === reapKey) return await reconcileRows(world, context);
+          if (key === censusKey) return { requeueAfterMs: await world.census.run(world) };
+          return await reconcileTenant(world, { key, context, usageWritten });
+        },
       };
     },
   };
@@ -141,7 +146,13 @@ async function settle(
   const database = await syncDatabase(world, run, spec);
   const common = { spec, database, injection: world.options.injection() };
   if (database.kind === "refused") {
-    const nothing = { places: [], central: undefined, usage: undefined, usageWrittenMs: 0 };
+    const nothing = {
+      places: [],
+      central: undefined,
+      usage: undefined,
+      usageWrittenMs: 0,
+      uninjected: () => undefined,
+    };
     await writeStatus(world, run, { ...common, ...nothing });
     const isOthers = database.reason.startsWith("OwnedBy") || database.reason === "QuotaRejected";
     return { requeueAfterMs: isOthers ? refreshMs : databaseRetryMs };
@@ -157,6 +168,7 @@ async function settle(
       async (sql) => await readUsage(sql, run.owner.tenantId, run.nowMs),
     ),
     usageWrittenMs: usageWritten.get(uid) ?? 0,
+    uninjected: (namespace) => world.census.of(namespace),
   };
   const status = await writeStatus(world, run, findings);
   if (status.usage !== run.object.status?.usage) usageWritten.set(uid, run.nowMs);
@@ -261,6 +273,7 @@ async function writeStatus(
   const applyStatus = createApplyStatus({ client: world.client }, { controller: "tenant" });
   if (await applyStatus(run.object, axonizeTenants, status)) {
     tellTransitions(world.recorder, run.object, status);
+    tellUninjected(world.recorder, run.object, { status, of: findings.uninjected });
     countTenants(world, { uid: run.owner.uid, status });
   }
   return status;

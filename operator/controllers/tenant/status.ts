@@ -12,6 +12,7 @@ import type { AxonizeTenantSpec, AxonizeTenantStatus } from "../../resources/crd
 import { dueMs, endOf, unusedMs, type KeyRow } from "../../resources/tenant/keys.ts";
 import { annotationOf, injectedKey } from "../../resources/tenant/objects.ts";
 import { exceededQuota, nextUsage, type UsageFacts } from "../../resources/tenant/usage.ts";
+import type { Uninjected } from "./census.ts";
 import { valuesOf, type DatabaseRefusal, type Synced } from "./database.ts";
 import type { KeyReport } from "./issue.ts";
 import type { PlaceReport } from "./namespaces.ts";
@@ -33,6 +34,7 @@ export interface Findings {
   readonly usage: UsageFacts | undefined;
   readonly usageWrittenMs: number;
   readonly injection: InjectionState;
+  readonly uninjected: (namespace: string) => Uninjected | undefined;
 }
 
 export function statusOf(run: Run, findings: Findings): AxonizeTenantStatus {
@@ -235,7 +237,7 @@ function rotatingFact({ nowMs }: Run, { places, central }: Findings): Fact {
   return { type, status: "True", reason: "OverlapActive", message };
 }
 
-function injectionFact({ spec, injection }: Findings): Fact {
+function injectionFact({ spec, injection, places, uninjected }: Findings): Fact {
   const type = "InjectionReady";
   const isWanted =
     spec.adminState !== "Suspended" &&
@@ -248,7 +250,15 @@ function injectionFact({ spec, injection }: Findings): Fact {
   }
   const { reason, message } = injection;
   const isReady = reason === "PolicyActive" || reason === "WebhookActive" || reason === "Disabled";
-  return { type, status: isReady ? "True" : "False", reason, message };
+  const without = places.flatMap(({ name }) => {
+    const found = uninjected(name);
+    return found === undefined ? [] : [`${found.count} of ${name}`];
+  });
+  const rest =
+    without.length === 0
+      ? ""
+      : `; pods from before run without until they are restarted: ${without.join(", ")}`;
+  return { type, status: isReady ? "True" : "False", reason, message: `${message}${rest}` };
 }
 
 function quotaFact({ nowMs }: Run, { spec, usage }: Findings): Fact {
@@ -277,7 +287,7 @@ const excessWords = {
 } as const;
 
 function namespacesOf(
-  { places, spec }: Findings,
+  { places, spec, uninjected }: Findings,
   { claims, boundMs }: Synced,
 ): AxonizeTenantStatus["namespaces"] {
   const injected = injectedKey(spec)?.name;
@@ -286,6 +296,7 @@ function namespacesOf(
       .find(({ name }) => name === claim.name)
       ?.keys.find((report) => report.key.name === injected);
     const bound = "uid" in claim ? boundMs.get(claim.uid) : undefined;
+    const without = claim.state === "Bound" ? uninjected(claim.name)?.count : undefined;
     return {
       name: claim.name,
       state: claim.state,
@@ -294,6 +305,7 @@ function namespacesOf(
       ...(key?.secretResourceVersion === undefined
         ? {}
         : { secretResourceVersion: key.secretResourceVersion }),
+      ...(without === undefined ? {} : { uninjectedPods: without }),
       ...(bound === undefined ? {} : { boundTime: timeOf(new Date(bound)) }),
     };
   });

@@ -7,6 +7,7 @@ import type { Informer, KubeClient, KubeObject, Recorder } from "../../kube/type
 import type { AxonizeTenantStatus } from "../../resources/crds/tenant.ts";
 import type { Owner } from "../../resources/tenant/objects.ts";
 import type { Fence } from "../../store/fence.ts";
+import type { Census } from "./census.ts";
 import type { TenantMetrics } from "./metrics.ts";
 import type { SecretMemory } from "./secrets.ts";
 
@@ -74,6 +75,7 @@ export interface World {
   readonly recorder: Recorder;
   readonly caches: Caches;
   readonly secrets: SecretMemory;
+  readonly census: Census;
   readonly options: TenantOptions;
   readonly enqueue: (key: string, options?: { readonly afterMs?: number }) => void;
 }

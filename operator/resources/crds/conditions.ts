@@ -14,6 +14,12 @@ interface ConditionDoc {
   readonly negative?: true;
 }
 
+const uninstalled =
+  "The operator was uninstalled, and nobody looks after the resource; so say all other conditions.";
+
+const nameTaken =
+  "Another Kubernetes cluster writes to the same stores under this one's `clusterName`; nothing is done until this one has a name of its own.";
+
 export const tenantConditions = {
   Ready: {
     doc: "Everything below that counts holds.",
@@ -22,6 +28,7 @@ export const tenantConditions = {
       Suspended: "`adminState` is Suspended: nothing is taken in.",
       Deleting: "The resource is being deleted; the message says what is waited for.",
     },
+    Unknown: { Uninstalled: uninstalled },
   },
   DatabaseSynced: {
     doc: "The tenant's row says what the spec says.",
@@ -30,6 +37,7 @@ export const tenantConditions = {
       DatabaseUnavailable: "PostgreSQL does not answer; tried again with backoff.",
       OwnedByOtherCluster: "A resource of another cluster owns the tenant of this id.",
       OwnedByOtherTenant: "Another resource of this cluster owns the tenant of this id.",
+      ClusterNameTaken: nameTaken,
       SchemaOutdated: "The database is older than this operator; a migration is due.",
       QuotaRejected: "The database does not take the quotas.",
     },
@@ -99,7 +107,11 @@ export const gpuPoolConditions = {
   Ready: {
     doc: "Everything below that counts holds.",
     True: { Reconciled: "All of the spec is in effect." },
-    False: { Deleting: "The resource is being deleted; the message says what is waited for." },
+    False: {
+      Deleting: "The resource is being deleted; the message says what is waited for.",
+      ClusterNameTaken: nameTaken,
+    },
+    Unknown: { Uninstalled: uninstalled },
   },
   NodesSelected: {
     doc: "The pool has nodes.",

@@ -263,6 +263,9 @@ export const AxonizeTenantStatus = z.object({
         conflictingTenant: z.string().max(253).optional(),
         keyID: z.string().max(32).optional(),
         secretResourceVersion: z.string().max(64).optional(),
+        uninjectedPods: k.count
+          .optional()
+          .describe("Pods that run without injection, above nine rounded down."),
         boundTime: k.time.optional(),
       }),
       "name",

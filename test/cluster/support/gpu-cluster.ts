@@ -15,6 +15,7 @@ import { createPoolStore } from "../../../operator/controllers/gpupool/store.ts"
 import { createAccess } from "../../../operator/kube/access.ts";
 import { createManager, type Manager } from "../../../operator/kube/manager.ts";
 import type { ControllerBuilder, Reconciler } from "../../../operator/kube/types.ts";
+import { createClusterName, createNamedFence } from "../../../operator/store/clusters.ts";
 import { createFence } from "../../../operator/store/fence.ts";
 import { group } from "../../../operator/resources/crds/names.ts";
 import { startControlPlane, type ControlPlane } from "../../../tools/k8s/control-plane.ts";
@@ -302,14 +303,14 @@ async function startOperator(
       },
     },
   );
-  const store = createPoolStore(
-    { sql, fence: createFence({ sql }) },
-    { cluster: clusterName, clusterUid: "of-the-test" },
-  );
+  const clusterUid = "of-the-test";
+  const fence = createNamedFence(createFence({ sql }), { cluster: clusterName });
+  const store = createPoolStore({ sql, fence }, { cluster: clusterName, clusterUid });
   let wired: { reconciler: Reconciler; builder: ControllerBuilder } | undefined;
   const source = createGpuPoolReconciler(
     {
       store,
+      clusterName: createClusterName({ fence, clock }, { name: clusterName, uid: clusterUid }),
       clock: { ...clock, now: () => clock.now() + (options.aheadMs ?? 0) },
       log,
       metrics: createGpuPoolMetrics(registry),

@@ -1,4 +1,5 @@
 /** Custom resources and what the operator says of them. */
+import assert from "node:assert/strict";
 import type { Cluster } from "../../../tools/k8s/cluster.ts";
 import { eventually } from "./eventually.ts";
 import { getJson } from "./objects.ts";
@@ -29,12 +30,33 @@ export interface TenantStatus {
     readonly currentKeyID?: string;
     readonly previousKeyID?: string;
   }[];
-  readonly namespaces?: readonly { readonly name: string; readonly state: string }[];
+  readonly namespaces?: readonly {
+    readonly name: string;
+    readonly state: string;
+    readonly uninjectedPods?: number;
+  }[];
 }
 
 export interface PoolStatus {
   readonly nodes?: { readonly assigned: number; readonly ready: number };
   readonly gpus?: { readonly total: number; readonly allocatable: number };
+}
+
+/** After an uninstall: every condition says that nobody knows. */
+export async function assertUninstalled(
+  cluster: Cluster,
+  kind: "axonizetenant" | "gpupool",
+  name: string,
+): Promise<void> {
+  const { status } = await getJson<Custom<object>>(cluster, kind, name);
+  const said = (status?.conditions ?? []).map(
+    (each) => `${each.type}: ${each.status} ${each.reason}`,
+  );
+  assert.ok(said.includes("Ready: Unknown Uninstalled"), said.join());
+  assert.deepEqual(
+    said.filter((each) => !each.endsWith(": Unknown Uninstalled")),
+    [],
+  );
 }
 
 /** The resource once its generation was looked at and it is Ready and `also` holds. */
