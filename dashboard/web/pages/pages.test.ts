@@ -1,6 +1,7 @@
 /** The pages' own arithmetic: why, what changed, live rows, fleet, limits, content, snippets. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseAllDocuments } from "yaml";
 import type { TraceRow } from "@axonize/core/contract/trace";
 import { overview } from "../testing/answers.ts";
 import { makeCalls } from "../testing/calls.ts";
@@ -172,7 +173,7 @@ test("conversations are read in the forms that instrumentations send", () => {
   assert.equal(valueText([1, "a"]), '[\n  1,\n  "a"\n]');
 });
 
-test("the curl snippet carries one valid span, and a key only where one is needed", () => {
+test("the curl snippet carries one valid span, a key only where one is needed, and manifests are YAML", () => {
   const start = {
     otlpGrpcEndpoint: "127.0.0.1:4317",
     otlpHttpEndpoint: "http://127.0.0.1:4318",
@@ -190,8 +191,31 @@ test("the curl snippet carries one valid span, and a key only where one is neede
   const grpc = all.find(({ id }) => id === "env")?.steps[1]?.code ?? "";
   assert.match(grpc, /OTLP_ENDPOINT=http:\/\/127\.0\.0\.1:4317$/m);
   assert.ok(all.every((s) => !JSON.stringify(s).includes("axk_")));
-  assert.ok(
-    snippets({ ...start, keyNeeded: true }, nowMs).every((s) => JSON.stringify(s).includes("axk_")),
+  assert.deepEqual(
+    snippets({ ...start, keyNeeded: true }, nowMs)
+      .filter((s) => !JSON.stringify(s).includes("axk_"))
+      .map(({ id }) => id),
+    ["kubernetes"],
+    "pods get their key by their namespace",
+  );
+  const applied = all.find(({ id }) => id === "kubernetes")?.steps[1]?.code ?? "";
+  const manifests = /<<EOF\n(.*)\nEOF$/s.exec(applied)?.[1] ?? "";
+  assert.deepEqual(
+    parseAllDocuments(manifests).map((document) => document.toJS() as unknown),
+    [
+      {
+        apiVersion: "axonize.io/v1alpha1",
+        kind: "AxonizeTenant",
+        metadata: { name: "my-team" },
+        spec: { namespaces: [{ name: "my-namespace" }], injection: { mode: "OptOut" } },
+      },
+      {
+        apiVersion: "axonize.io/v1alpha1",
+        kind: "GpuPool",
+        metadata: { name: "gpus" },
+        spec: { nodeSelector: { matchLabels: { "nvidia.com/gpu.present": "true" } } },
+      },
+    ],
   );
 });
 

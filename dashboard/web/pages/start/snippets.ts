@@ -69,8 +69,54 @@ export function snippets(start: Start, nowMs: number): readonly Snippet[] {
       note: "A Collector sends here with an otlphttp exporter to the same address.",
     },
     vllmSnippet(grpc, headers),
+    kubernetesSnippet,
   ];
 }
+
+/** Pods need no address and no key here: both come with their namespace. */
+const kubernetesSnippet: Snippet = {
+  id: "kubernetes",
+  label: "Kubernetes",
+  steps: [
+    {
+      title: "Install Axonize in the cluster, once, from a clone of its repository",
+      code: "helm install axonize ./charts/axonize --namespace axonize-system --create-namespace",
+    },
+    {
+      title: "Say whose pods are whose, and which nodes have GPUs",
+      code: `kubectl apply -f - <<EOF
+apiVersion: axonize.io/v1alpha1
+kind: AxonizeTenant
+metadata:
+  name: my-team
+spec:
+  namespaces:
+    - name: my-namespace
+  injection:
+    mode: OptOut
+---
+apiVersion: axonize.io/v1alpha1
+kind: GpuPool
+metadata:
+  name: gpus
+spec:
+  nodeSelector:
+    matchLabels:
+      nvidia.com/gpu.present: "true"
+EOF`,
+    },
+    {
+      title: "Pods that are made from now on report; make those anew that run already",
+      code: "kubectl wait axonizetenant/my-team --for=condition=Ready\nkubectl rollout restart deployment --namespace my-namespace",
+    },
+    {
+      title:
+        "Nothing arrives? Ask along the way of one pod (needs the plug-in of docs/kubectl-axonize.md)",
+      code: "kubectl axonize doctor POD --namespace my-namespace",
+    },
+  ],
+  note: "No sidecar and no code: pods get environment variables that OpenTelemetry SDKs and the engines read. What a container sets itself wins.",
+};
 
 /** The API tells a bare host:port; OpenTelemetry's variables want a URL. */
 function withScheme(endpoint: string): string {
