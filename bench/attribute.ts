@@ -43,6 +43,8 @@ const questions = Array.from({ length: pods }, (_, pod) => ({
     node: "",
     containerId: "",
     pid: undefined,
+    visibleDevices: undefined,
+    gpuUuids: [],
     peer: undefined,
   },
   ordinals: pod % 2 === 0 ? [0] : [],

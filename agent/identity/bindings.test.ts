@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { otherOrdinals } from "@axonize/core/contract/attribution";
 import fc from "fast-check";
 import { bindingsOf, type KnownContainer, type KnownProcess } from "./bindings.ts";
 import { learnedUids, soleOwners, type Holding } from "./owners.ts";
@@ -84,6 +85,29 @@ test("processes that agree are as sure as the least sure of them", () => {
   );
   assert.equal(find(found, 0), "derived.uuidlist 2");
   assert.equal(find(found, 0, 1), "exact.uuidlist 2");
+});
+
+test("a process on one device alone says so of itself; what its ordinals mean only its spans tell", () => {
+  const alone = (pid: number, uuid: string, pollCount = 2) =>
+    process(pid, { visible: [a, b], remaps: true, runtime: { uuids: [uuid], pollCount } });
+  const found = bindingsOf([container([a, b])], [alone(1, b.uuid), alone(2, a.uuid, 1)]);
+  const candidates = (pid?: number) =>
+    found.find((x) => x.ordinal === 0 && x.process?.pid === pid)?.candidates;
+  assert.equal(find(found, 0, 1), "ambiguous other_ordinals");
+  assert.deepEqual(candidates(1), [b.uuid]);
+  assert.equal(find(found, 0, 2), "ambiguous process_remaps", "once is no proof");
+  assert.equal(find(found, 0), "ambiguous process_remaps");
+  assert.deepEqual(candidates(), [a.uuid, b.uuid], "another process may have either");
+  const shown = process(3, {
+    visible: [a, gpu(4)],
+    environment: { visibleDevices: "1", deviceOrder: undefined },
+    runtime: { uuids: [a.uuid], pollCount: 2 },
+  });
+  assert.equal(
+    find(bindingsOf([container([a, { ...gpu(4), model: "T4" }])], [shown]), 0),
+    "exact.runtime 1",
+    "a list of one entry leaves no other ordinal",
+  );
 });
 
 test("a pod that takes what it was not given is bound to what it computes on", () => {
@@ -168,6 +192,11 @@ test("random containers: what a look-up calls exact or derived is the process's 
           const own = found.find((x) => x.process?.pid === pid && x.ordinal === ordinal);
           const binding = own ?? found.find((x) => !x.process && x.ordinal === ordinal);
           const truth = numbering[ordinal]?.uuid;
+          if (own?.reason === otherOrdinals) {
+            seen.add(otherOrdinals);
+            const uses = processes[pid]?.runtime.uuids ?? [];
+            assert.deepEqual(own.candidates, uses, "what it computes on, which is one device");
+          }
           if (binding === undefined || binding.resourceUuids.length === 0) continue;
           seen.add(binding.level);
           // Beyond its own list a process has no such ordinal and cannot have asked for it.
@@ -181,7 +210,14 @@ test("random containers: what a look-up calls exact or derived is the process's 
     }),
     { numRuns: 2000 },
   );
-  for (const level of ["exact.single", "exact.uuidlist", "derived.uuidlist", "derived.pci"]) {
+  for (const level of [
+    "exact.single",
+    "exact.uuidlist",
+    "exact.runtime",
+    "derived.uuidlist",
+    "derived.pci",
+    otherOrdinals,
+  ]) {
     assert.ok(seen.has(level), `the worlds never led to ${level}`);
   }
 });

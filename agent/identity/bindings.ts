@@ -7,8 +7,8 @@
  * it computes on, and its ancestors of the same session have the set of their workers.
  */
 import type { ContainerName, ObservedBinding } from "./records.ts";
-import { levelRank } from "@axonize/core/contract/attribution";
-import { resolve, type Evidence, type Resolution, type Resource } from "./resolve.ts";
+import { levelRank, otherOrdinals } from "@axonize/core/contract/attribution";
+import { loneContext, resolve, type Evidence, type Resolution, type Resource } from "./resolve.ts";
 
 export interface KnownContainer {
   /** Its id where it is known, else its names; the same for its processes. */
@@ -74,12 +74,27 @@ function ofContainer(
     found.push(bindingFrom({ ...whose, process: undefined }, shared));
     if (ordinal === undefined) continue;
     for (const { process, resolution } of each) {
-      if (resolution.uuids.join() === shared.uuids.join() && resolution.level === shared.level)
-        continue;
-      found.push(bindingFrom({ ...whose, process: process.process }, resolution));
+      const own = ofOneContext(process, resolution);
+      const isShared = own.uuids.join() === shared.uuids.join() && own.level === shared.level;
+      // On one device so far: told from the first list on, so that what the next one adds holds from then.
+      const mayDecide = own.uuids.length === 0 && process.runtime.uuids.length === 1;
+      if (isShared && !mayDecide) continue;
+      found.push(bindingFrom({ ...whose, process: process.process }, own));
     }
   }
   return found;
+}
+
+/**
+ * Where the rules give nothing: on one device alone, the ordinal that a process uses is that device. Of
+ * which ordinals it uses only its spans tell, so ingest decides; it is said of this process alone,
+ * because another one of the container may have a device of its own.
+ */
+function ofOneContext(process: KnownProcess, resolution: Resolution): Resolution {
+  const uuid = loneContext(process.runtime);
+  if (uuid === undefined || resolution.uuids.length > 0) return resolution;
+  const evidence = ["the process computes on it alone"];
+  return { ...resolution, level: "ambiguous", candidates: [uuid], reason: otherOrdinals, evidence };
 }
 
 /** What the container's processes have between them. */
@@ -99,9 +114,10 @@ function ofHostProcess(process: KnownProcess): ObservedBinding[] {
     const known = evidence(process, { container: undefined, ordinal, runtime: [] });
     // All the host's devices are open to it; its set is what it uses of them.
     const visible = ordinal === undefined ? undefined : known.visible;
+    const resolution = resolve({ ...known, visible });
     return bindingFrom(
       { ...nobody, process: process.process, ordinal },
-      resolve({ ...known, visible }),
+      ordinal === undefined ? resolution : ofOneContext(process, resolution),
     );
   });
 }
@@ -151,8 +167,7 @@ function evidence(
     environment: process?.environment,
     runtime: process?.runtime,
     containerRuntime: of.runtime,
-    // Which ordinals it uses only its spans tell, so that rule is the server's.
-    ordinalsReported: [0, 1],
+    ordinalsReported: undefined,
     sdkUuid: undefined,
     mps: process?.mps ?? false,
     remaps: process?.remaps ?? false,

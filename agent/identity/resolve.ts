@@ -6,6 +6,7 @@
  * used. The evidence that decided is kept with every answer.
  */
 import {
+  type otherOrdinals,
   wholeAllocation,
   wholeSet,
   wholeSetLevel,
@@ -39,6 +40,7 @@ export type Unsure =
   | "processes_differ" // the container's processes number their devices differently
   | "mixed_models" // fastest first says nothing about the order of different cards
   | "list_unreadable" // CUDA_VISIBLE_DEVICES names what does not exist, or mixes forms
+  | typeof otherOrdinals // on one device alone; whether this ordinal is that one only spans tell
   | "no_device" // nothing was allocated and nothing runs
   | "allocation_unknown";
 
@@ -58,8 +60,8 @@ export interface Evidence {
   readonly runtime: { readonly uuids: readonly string[]; readonly pollCount: number } | undefined;
   /** Devices on which NVML lists any process of the container. */
   readonly containerRuntime: readonly string[];
-  /** Every ordinal this process has ever reported, this one included. */
-  readonly ordinalsReported: readonly number[];
+  /** Every ordinal this process has ever reported, this one included. undefined: unknown. */
+  readonly ordinalsReported: readonly number[] | undefined;
   /** The UUID that the process itself reported for this ordinal. */
   readonly sdkUuid: string | undefined;
   readonly mps: boolean;
@@ -139,9 +141,11 @@ function byOrdinal(from: Evidence): Resolution {
   const ordinal = from.ordinal ?? 0;
   const seen = from.visible ?? (from.privileged ? undefined : from.allocated);
   const ruled = seen === undefined ? undefined : byRules(from, seen, ordinal);
-  if (ruled && ruled.uuids.length > 0 && !contradicted(from, ruled)) return ruled;
-  const byRuntime = byContext(from, ordinal);
+  const holds = ruled !== undefined && ruled.uuids.length > 0 && !contradicted(from, ruled);
+  if (holds && ruled.level.startsWith("exact.")) return ruled;
+  const byRuntime = byContext(from, seen, ordinal);
   if (byRuntime) return byRuntime;
+  if (holds) return ruled;
   const candidates = seen ?? from.allocated ?? [];
   if (ruled && ruled.uuids.length > 0)
     return unsure("ambiguous", candidates, "runtime_contradicts");
@@ -149,17 +153,36 @@ function byOrdinal(from: Evidence): Resolution {
 }
 
 /** The one context of a process that has used one ordinal is that ordinal's. */
-function byContext(from: Evidence, ordinal: number): Resolution | undefined {
-  const { runtime } = from;
+function byContext(
+  from: Evidence,
+  seen: readonly Resource[] | undefined,
+  ordinal: number,
+): Resolution | undefined {
+  const uuid = loneContext(from.runtime);
+  if (uuid === undefined) return undefined;
+  const alone = "the only device the process computes on";
+  if (from.ordinalsReported?.every((each) => each === ordinal) === true) {
+    return sure("exact.runtime", [uuid], [alone, "the only ordinal it reported"]);
+  }
+  if (ordinal === 0 && seesOne(from, seen)) {
+    return sure("exact.runtime", [uuid], [alone, "its environment shows it one device"]);
+  }
+  return undefined;
+}
+
+/** The one device on which the driver has listed the process since it began; once is no proof. */
+export function loneContext(runtime: Evidence["runtime"]): string | undefined {
   const [uuid] = runtime?.uuids ?? [];
-  const one = runtime?.uuids.length === 1 && runtime.pollCount >= 2;
-  const onlyOrdinal = from.ordinalsReported.every((each) => each === ordinal);
-  if (!one || !onlyOrdinal || uuid === undefined) return undefined;
-  return sure(
-    "exact.runtime",
-    [uuid],
-    ["the only device the process computes on", "the only ordinal it reported"],
-  );
+  return runtime?.uuids.length === 1 && runtime.pollCount >= 2 ? uuid : undefined;
+}
+
+/** Its list has one entry, so it has no other ordinal than 0; a framework may have set another list. */
+function seesOne(from: Evidence, seen: readonly Resource[] | undefined): boolean {
+  const value = from.environment?.visibleDevices;
+  if (value === undefined || seen === undefined || from.remaps || from.mps) return false;
+  const list = listOf(orderOf(seen), value, seen);
+  const entries = list.form === "uuids" ? list.resources : list.form === "integers" && list.indices;
+  return entries ? entries.length === 1 : false;
 }
 
 /** What the rules of CUDA's numbering give for these visible devices. */

@@ -55,6 +55,19 @@ test("a process keeps the devices that it ever had; another with its pid begins 
   assert.deepEqual(known(evidence), ["5#200 G3 of G3"]);
 });
 
+test("a list in which a device is missing, or that was cut, is no proof that a process is on one alone", async () => {
+  using proc = createFakeProc();
+  const evidence = open(proc);
+  proc.add({ pid: 5, startTime: 100 });
+  const polls = (): number | undefined => evidence.processes[0]?.runtime.pollCount;
+  await evidence.observe(list([[5, "G1"]], ["G2"]));
+  await evidence.observe({ ...list([[5, "G1"]]), truncatedCount: 1 });
+  assert.equal(polls(), 0);
+  await evidence.observe({ ...list([[5, "G1"]]), missing: new Map([["G2", "gpu_lost"]]) });
+  await evidence.observe(list([[5, "G1"]]));
+  assert.equal(polls(), 2);
+});
+
 test("who is gone, or lists nothing any more, is forgotten; whose list cannot be read is not", async () => {
   using proc = createFakeProc();
   const evidence = open(proc);

@@ -15,7 +15,7 @@ export interface ComputingProcess {
   readonly facts: ProcessFacts;
   /** Devices of the newest list. */
   readonly devices: readonly string[];
-  /** Devices since it began, and how many lists had it. */
+  /** Devices since it began, and how many lists had it of which nothing was missing. */
   readonly runtime: { readonly uuids: readonly string[]; readonly pollCount: number };
   readonly nodes: DeviceNodes | undefined;
   readonly environment: Environment | undefined;
@@ -34,6 +34,7 @@ interface Entry {
   facts: ProcessFacts;
   devices: string[];
   uuids: Set<string>;
+  listCount: number;
   pollCount: number;
   tries: number;
   nodes: DeviceNodes | undefined;
@@ -90,7 +91,8 @@ export function createEvidence(deps: { proc: Proc }): Evidence {
           continue;
         }
         const entry = entryOf(facts);
-        entry.pollCount += 1;
+        entry.listCount += 1;
+        if (isWhole(list)) entry.pollCount += 1;
         // A device whose list could not be read this time says nothing about who left it.
         const kept = entry.devices.filter((device) => unreadable.has(device));
         entry.devices = [...new Set([...rows.map(({ device }) => device), ...kept])];
@@ -107,6 +109,14 @@ export function createEvidence(deps: { proc: Proc }): Evidence {
   };
 }
 
+/**
+ * Whether who is on it nowhere else is on it alone: a device whose list could not be read may have the
+ * process, too. On a lost one nothing computes.
+ */
+function isWhole({ missing, truncatedCount }: ProcessList): boolean {
+  return truncatedCount === 0 && [...missing.values()].every((reason) => reason === "gpu_lost");
+}
+
 /** What the kernel says of each pid now; what is known is only asked whether it lives, mostly. */
 async function look(
   proc: Proc,
@@ -117,7 +127,7 @@ async function look(
   let looked = 0;
   for (const pid of pids) {
     const before = entries.get(pid);
-    const isDue = before === undefined || before.pollCount % listsBetweenLooks === 0;
+    const isDue = before === undefined || before.listCount % listsBetweenLooks === 0;
     const isSame = before !== undefined && proc.isAlive(before.facts);
     // An exec may have moved it to another cgroup.
     const facts = isSame && !isDue ? before.facts : proc.facts(pid);
@@ -134,6 +144,7 @@ function newEntry(facts: ProcessFacts, ancestors: readonly ProcessFacts[]): Entr
     ancestors,
     devices: [],
     uuids: new Set(),
+    listCount: 0,
     pollCount: 0,
     tries: 0,
     nodes: undefined,

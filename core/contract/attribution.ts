@@ -47,3 +47,10 @@ export function wholeSet(
   const uuids = [...new Set(open.length > 0 ? open : allocated)];
   return { uuids, level: wholeSetLevel(uuids) };
 }
+
+/**
+ * The reason of a process's binding for an ordinal where the driver lists the process on one device alone,
+ * its only candidate: that device it is, if the process has reported no other ordinal. The agent cannot
+ * know that; the process's spans tell it.
+ */
+export const otherOrdinals = "other_ordinals";

@@ -91,3 +91,6 @@ export const slotRunRows = 500_000;
 
 /** Tenants that a log-in lists; 1,000 × ~60 bytes = 60 KB. Keys and links reach the others. */
 export const sessionTenants = 1_000;
+
+/** Different words on devices among one trace's spans: 64 lanes × the few reasons there are. */
+export const traceAttributions = 256;

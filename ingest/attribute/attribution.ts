@@ -10,6 +10,7 @@ import type { Sql } from "@axonize/core/runtime/postgres";
 import type { Attributor } from "../decode/devices.ts";
 import { createAttributor, createWaitingList } from "./attributor.ts";
 import { startBackfill } from "./backfill.ts";
+import { createClaims } from "./claims.ts";
 import { createFollower } from "./follow.ts";
 import { createAttributeMetrics } from "./metrics.ts";
 import type { ResolveOptions } from "./resolve.ts";
@@ -36,13 +37,15 @@ export async function createAttribution(deps: Deps, options: ResolveOptions): Pr
   const metrics = createAttributeMetrics(registry);
   const view = createIdentityView();
   const waiting = createWaitingList({ metrics });
-  const parts = { ...deps, metrics, view, waiting };
+  const monotonicMs = (): number => clock.monotonic();
+  const claims = createClaims({ ...deps, metrics, monotonicMs });
+  const parts = { ...deps, metrics, view, waiting, claims, monotonicMs };
   await using opening = new AsyncDisposableStack();
   const follower = opening.use(await createFollower(parts));
   opening.use(startBackfill(parts, options));
   const closing = opening.move();
   return {
-    attributor: createAttributor({ ...parts, monotonicMs: () => clock.monotonic() }, options),
+    attributor: createAttributor(parts, options),
     refresh: async () => await follower.refresh(),
     [Symbol.asyncDispose]: async () => await closing.disposeAsync(),
   };

@@ -10,11 +10,13 @@ import type { ClickHouseClient } from "@axonize/core/runtime/clickhouse";
 import { every, type Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
-import type { ResourceFacts } from "../decode/devices.ts";
+import type { DeviceQuestion } from "../decode/devices.ts";
+import { factsOf, saidUuids } from "../decode/facts.ts";
 import type { Waiting, WaitingList } from "./attributor.ts";
+import type { Claims } from "./claims.ts";
 import * as limits from "./limits.ts";
 import type { AttributeMetrics } from "./metrics.ts";
-import { resolve, type ResolveOptions } from "./resolve.ts";
+import { resolve, waitingBinding, type ResolveOptions } from "./resolve.ts";
 import type { IdentityView } from "./view.ts";
 
 interface Deps {
@@ -24,6 +26,7 @@ interface Deps {
   readonly metrics: AttributeMetrics;
   readonly view: IdentityView;
   readonly waiting: WaitingList;
+  readonly claims: Claims;
   /** Spans of this tenant that began in these epoch hours were written again. */
   readonly touched: (tenantNum: number, hours: ReadonlySet<number>) => void;
 }
@@ -47,7 +50,10 @@ export function startBackfill(deps: Deps, options: ResolveOptions): AsyncDisposa
         signal: abort.signal,
         onError: (error) => log.warn({ event: "backfill.failed", reason: errorMessage(error) }),
       },
-      async () => await round(deps, options),
+      async () => {
+        await round(deps, options);
+        await takeBack(deps);
+      },
     );
   })();
   return {
@@ -66,53 +72,95 @@ async function round(deps: Deps, options: ResolveOptions): Promise<void> {
     if (done >= limits.backfillBatch) return;
     const settled = now - entry.notedMs > limits.settleMs;
     // Looked at when identity changed, and once more when its last spans are surely in ClickHouse.
-    if (entry.seenVersion === view.version && !settled) continue;
-    if (entry.seenVersion !== view.version || settled) {
-      const isKnown = mayBeKnown(view, entry, options);
-      if (isKnown) {
-        done += 1;
-        await join(deps, entry, options);
-      }
-      entry.seenVersion = view.version;
-      if (settled && (isKnown || now - entry.sinceMs > limits.waitingMs)) waiting.remove(key);
+    if (entry.seenVersion === view.version && !settled && now < entry.retryMs) continue;
+    const isKnown = mayBeKnown(deps, entry, options);
+    const seen = view.version;
+    let isTold = true;
+    if (isKnown) {
+      done += 1;
+      isTold = await learnOrdinals(deps, entry, options);
+      await join(deps, entry, options);
     }
+    // Only now: what threw is tried again in the next round.
+    entry.seenVersion = seen;
+    entry.retryMs = isTold ? Infinity : now + limits.settleMs;
+    if (settled && (isKnown || now - entry.sinceMs > limits.waitingMs)) waiting.remove(key);
   }
 }
 
-const questionOf = (entry: Waiting, ordinals: readonly number[], startMs: number) => ({
-  tenantNum: entry.tenantNum,
-  resourceFp: { lo: 0, hi: 0 },
-  facts: entry.facts,
-  ordinals,
-  sdkUuids: [],
-  isNamed: false,
-  startMs,
-});
+function questionOf(entry: Waiting, ordinals: readonly number[], startMs: number): DeviceQuestion {
+  return {
+    tenantNum: entry.tenantNum,
+    resourceFp: { lo: 0, hi: 0 },
+    facts: entry.facts,
+    ordinals,
+    sdkUuids: saidUuids(entry.facts.gpuUuids, ordinals),
+    isNamed: false,
+    startMs,
+  };
+}
 
 /** Cheap: spares the stores a query for pods that nobody knows. */
-function mayBeKnown(view: IdentityView, entry: Waiting, options: ResolveOptions): boolean {
+function mayBeKnown(deps: Deps, entry: Waiting, options: ResolveOptions): boolean {
+  const { view, claims } = deps;
   return [entry.fromMs, entry.toMs].some((startMs) => {
     const { level } = resolve(view, questionOf(entry, [], startMs), options);
-    return level !== "" && level !== "unattributed";
+    if (entry.isUnknown && level !== "" && level !== "unattributed") return true;
+    return [...entry.ambiguous.values()].some((ordinals) => {
+      const question = questionOf(entry, ordinals, startMs);
+      if (resolve(view, question, options, claims.soleOrdinal).devices.length > 0) return true;
+      const binding = waitingBinding(view, question, options);
+      return binding !== undefined && claims.isOpen(binding);
+    });
   });
+}
+
+/** Asks which ordinals the processes ever reported whose device hangs on it. False: none is stored yet. */
+async function learnOrdinals(
+  { view, claims }: Deps,
+  entry: Waiting,
+  options: ResolveOptions,
+): Promise<boolean> {
+  let isTold = true;
+  for (const ordinals of entry.ambiguous.values()) {
+    const binding = waitingBinding(view, questionOf(entry, ordinals, entry.toMs), options);
+    if (binding === undefined || !claims.isOpen(binding)) continue;
+    isTold = (await claims.learn(entry.tenantNum, binding)) && isTold;
+  }
+  return isTold;
+}
+
+/** What stood on a process's only ordinal, and it was not. */
+async function takeBack({ claims, metrics, log, touched }: Deps): Promise<void> {
+  for (const taken of await claims.recheck()) {
+    const { spans, fromMs, toMs } = await claims.takeBack(taken);
+    if (spans === 0) continue;
+    metrics.backfilled.inc(spans);
+    log.info({ event: "backfill.taken_back", tenant: taken.tenantNum, spans });
+    touched(taken.tenantNum, hoursBetween(fromMs, toMs));
+  }
 }
 
 interface Group {
   ordinals: number[];
   /** Of the group's spans; a group spans a second at most. */
   second: number;
+  /** The first one's start, epoch ms. */
+  startMs: number | string;
   /** Servers differ in whether they quote 64-bit integers. */
   spans: number | string;
 }
 
 /** All spans of one resource, by ordinals and second. */
 async function join(deps: Deps, entry: Waiting, options: ResolveOptions): Promise<void> {
-  const { clickhouse, view, metrics, log } = deps;
+  const { clickhouse, view, claims, metrics, log } = deps;
   const bounds = boundsOf(entry);
   const answer = await clickhouse.query({
     query: `
-      SELECT gpu_ordinals AS ordinals, toUnixTimestamp(toDateTime(start)) AS second, count() AS spans
-      FROM spans FINAL WHERE ${unjoined} GROUP BY ordinals, second ORDER BY second`,
+      SELECT gpu_ordinals AS ordinals, toUnixTimestamp(toDateTime(start)) AS second,
+        min(toUnixTimestamp64Milli(start)) AS startMs, count() AS spans
+      FROM spans FINAL WHERE ${unjoined} AND (${isUnknown} OR ${isAmbiguous})
+      GROUP BY ordinals, second ORDER BY second`,
     query_params: bounds,
     format: "JSONEachRow",
   });
@@ -122,7 +170,8 @@ async function join(deps: Deps, entry: Waiting, options: ResolveOptions): Promis
   >();
   let spans = 0;
   for (const group of await answer.json<Group>()) {
-    const found = resolve(view, questionOf(entry, group.ordinals, group.second * 1000), options);
+    const question = questionOf(entry, group.ordinals, Number(group.startMs));
+    const found = resolve(view, question, options, claims.soleOrdinal);
     if (found.level === "" || found.level === "unattributed") continue;
     spans += Number(group.spans);
     // Neighbouring seconds with the same answer are one statement.
@@ -145,6 +194,7 @@ async function join(deps: Deps, entry: Waiting, options: ResolveOptions): Promis
         FROM (
           -- Apart, because names in WHERE would mean the new values.
           SELECT * FROM spans FINAL WHERE ${unjoined} AND gpu_ordinals = {ordinals:Array(UInt8)}
+            AND (${isUnknown} OR ({isSure:Bool} AND ${isAmbiguous}))
             AND start >= toDateTime64({from:Int64}, 9, 'UTC')
             AND start < toDateTime64({to:Int64}, 9, 'UTC')
         )`,
@@ -156,6 +206,7 @@ async function join(deps: Deps, entry: Waiting, options: ResolveOptions): Promis
         reason: found.reason,
         evidence: [...found.evidence, learnedLater],
         ordinals,
+        isSure: found.devices.length > 0,
         from,
         to: to + 1,
       },
@@ -171,14 +222,24 @@ async function join(deps: Deps, entry: Waiting, options: ResolveOptions): Promis
 const unjoined = `tenant_id = {tenant:UInt32} AND resource_fp = {fp:UInt64}
   AND start >= fromUnixTimestamp64Milli({fromMs:Int64}, 'UTC')
   AND start < fromUnixTimestamp64Milli({toMs:Int64}, 'UTC')
-  AND empty(gpu_devices) AND gpu_level IN ('', 'unattributed')
-  AND (operation != '' OR notEmpty(gpu_ordinals))`;
+  AND empty(gpu_devices) AND (operation != '' OR notEmpty(gpu_ordinals))`;
+const isUnknown = `gpu_level IN ('', 'unattributed')`;
+/**
+ * One ordinal of several devices; or the process's own word that nobody could confirm. A span that named
+ * a device of its own is not asked about again: its candidates are not what the process said.
+ */
+const isAmbiguous = `gpu_level = 'ambiguous' AND (
+  (length(gpu_ordinals) = 1 AND gpu_reason NOT IN ('allocation_unknown', 'several_containers'))
+  OR (gpu_reason = 'allocation_unknown' AND notEmpty(gpu_candidates)
+    AND gpu_candidates = if(empty(gpu_ordinals), {said:Array(String)},
+      arrayFilter(x -> x != '', arrayMap(o -> {said:Array(String)}[o + 1], gpu_ordinals)))))`;
 
 const boundsOf = (entry: Waiting) => ({
   tenant: entry.tenantNum,
   fp: entry.resourceFp,
   fromMs: Math.floor(entry.fromMs),
   toMs: Math.floor(entry.toMs) + 1,
+  said: entry.facts.gpuUuids,
 });
 
 function hoursBetween(fromMs: number, toMs: number): Set<number> {
@@ -194,11 +255,12 @@ async function waitAgain(deps: Deps): Promise<void> {
   const answer = await clickhouse.query({
     query: `
       SELECT s.tenant_id AS tenant, toString(s.resource_fp) AS fp, any(r.attrs) AS attrs,
-        min(toUnixTimestamp64Milli(s.start)) AS fromMs, max(toUnixTimestamp64Milli(s.start)) AS toMs
+        min(toUnixTimestamp64Milli(s.start)) AS fromMs, max(toUnixTimestamp64Milli(s.start)) AS toMs,
+        s.gpu_level = 'ambiguous' AS ambiguous, if(ambiguous, s.gpu_ordinals, []) AS ordinals
       FROM spans s INNER JOIN resources r ON r.tenant_id = s.tenant_id AND r.fp = s.resource_fp
       WHERE s.received >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND empty(s.gpu_devices)
-        AND s.gpu_level IN ('', 'unattributed') AND (s.operation != '' OR notEmpty(s.gpu_ordinals))
-      GROUP BY tenant, fp LIMIT {most:UInt32}`,
+        AND s.gpu_level IN ('', 'unattributed', 'ambiguous') AND (s.operation != '' OR notEmpty(s.gpu_ordinals))
+      GROUP BY tenant, fp, ambiguous, ordinals LIMIT {most:UInt32}`,
     query_params: { since: clock.now() - limits.catchUpMs, most: limits.waiting },
     format: "JSONEachRow",
   });
@@ -208,36 +270,19 @@ async function waitAgain(deps: Deps): Promise<void> {
     attrs: string;
     fromMs: number | string;
     toMs: number | string;
+    ambiguous: number;
+    ordinals: number[];
   }>();
   for (const row of rows) {
     waiting.add({
       tenantNum: row.tenant,
       resourceFp: row.fp,
-      facts: factsOf(row.attrs),
+      facts: factsOf(row.attrs, undefined),
       fromMs: Number(row.fromMs),
       toMs: Number(row.toMs),
       notedMs: clock.monotonic(),
+      was: row.ambiguous === 1 ? "ambiguous" : "unknown",
+      ordinals: row.ordinals,
     });
   }
-}
-
-function factsOf(json: string): ResourceFacts {
-  const told: unknown = JSON.parse(json);
-  // Safe: `resources.attrs` is an object that the decoder wrote; every value is checked.
-  const attributes = told as Readonly<Record<string, unknown>>;
-  const text = (key: string): string => {
-    const value = attributes[key];
-    return typeof value === "string" ? value : "";
-  };
-  const pid = Number(attributes["process.pid"] ?? Number.NaN);
-  return {
-    podUid: text("k8s.pod.uid"),
-    namespace: text("k8s.namespace.name"),
-    pod: text("k8s.pod.name"),
-    container: text("k8s.container.name"),
-    node: text("k8s.node.name") || text("host.name"),
-    containerId: text("container.id"),
-    pid: Number.isSafeInteger(pid) && pid > 0 ? pid : undefined,
-    peer: undefined,
-  };
 }

@@ -33,3 +33,11 @@ export const backfillBatch = 20;
 export const backfillGroups = 64;
 /** After a start, unattributed spans received within this time wait again. */
 export const catchUpMs = 600_000;
+
+/** Processes whose only ordinal is known: 2,000 × ~300 bytes; a node of 8 GPUs has eight or so. */
+export const claims = 2_000;
+/** A claim that no span asked for in this time is forgotten. */
+export const claimKeptMs = 600_000;
+/** How often the other replicas' spans are looked at for a claim, and how many claims in one second. */
+export const claimCheckMs = 60_000;
+export const claimChecks = 5;

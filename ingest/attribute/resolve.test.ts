@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
-import type { DeviceQuestion, ResourceFacts } from "../decode/devices.ts";
-import { resolve } from "./resolve.ts";
+import type { DeviceQuestion } from "../decode/devices.ts";
+import type { ResourceFacts } from "../decode/facts.ts";
+import { otherOrdinals } from "@axonize/core/contract/attribution";
+import { possibleProcesses, processKey, resolve, waitingBinding } from "./resolve.ts";
 import { createIdentityView, type Interval } from "./view.ts";
 
 const facts: ResourceFacts = {
@@ -14,6 +16,8 @@ const facts: ResourceFacts = {
   node: "",
   containerId: "",
   pid: undefined,
+  visibleDevices: undefined,
+  gpuUuids: [],
   peer: undefined,
 };
 const question = (given: Partial<DeviceQuestion> & { facts: ResourceFacts }): DeviceQuestion => ({
@@ -128,6 +132,100 @@ test("a pod of several containers is one of them, or it is not certain which", (
   });
 });
 
+test("an ordinal in a pod of several containers is nobody's in particular, unless its connection tells", () => {
+  const binding = (container: string, uuid: string, pid: number): Interval =>
+    interval({
+      kind: "binding",
+      podUid: "u1",
+      container,
+      ordinal: 0,
+      uuids: [uuid],
+      level: "exact.single",
+      pid,
+      ownPid: 1,
+    });
+  const intervals = [
+    given("GPU-a"),
+    given("GPU-b", { container: "other" }),
+    binding("main", "GPU-a", 71),
+    binding("other", "GPU-b", 72),
+  ];
+  const ofPod = { ...pod, pid: 1 };
+  assert.deepEqual(ask(intervals, { facts: ofPod, ordinals: [0] }), {
+    devices: [],
+    level: "ambiguous",
+    candidates: ["GPU-a", "GPU-b"],
+    reason: "several_containers",
+  });
+  const named = { ...ofPod, container: "other" };
+  assert.deepEqual(ask(intervals, { facts: named, ordinals: [0] }).devices, ["GPU-b"]);
+  const peer = { node: "node-a", pid: 72, podUid: "", containerId: "" };
+  const told = { ...ofPod, peer };
+  assert.deepEqual(ask(intervals, { facts: told, ordinals: [0] }).devices, ["GPU-b"]);
+});
+
+/** A container of ranks: each process computes on one device; some report one ordinal, some several. */
+const ranks = fc.array(
+  fc.record({
+    device: fc.nat(5),
+    ordinals: fc.uniqueArray(fc.nat(3), { minLength: 1, maxLength: 3 }),
+    list: fc.constantFrom(undefined, "3", "GPU-ab", "0,1", "-1", ""),
+  }),
+  { minLength: 1, maxLength: 6 },
+);
+
+test("a process on one device alone has it, if its spans name one ordinal and no other", () => {
+  const seen = new Set<string>();
+  fc.assert(
+    fc.property(ranks, (all) => {
+      const view = createIdentityView();
+      const own = all.flatMap(({ device }, rank) =>
+        [0, 1, 2, 3].map((ordinal) =>
+          interval({
+            kind: "binding",
+            podUid: "u1",
+            container: "main",
+            ordinal,
+            pid: 100 + rank,
+            ownPid: 1 + rank,
+            level: "ambiguous",
+            reason: otherOrdinals,
+            candidates: [`GPU-${device}`],
+          }),
+        ),
+      );
+      view.put([...all.map((_, n) => given(`GPU-${n}`)), ...own]);
+      // As claims know it: of a process with several ordinals there is no only one.
+      const reported = new Map(all.map(({ ordinals }, n) => [`\0node-a\0${100 + n}`, ordinals]));
+      const sole = (process: string): number | undefined => {
+        const ordinals = reported.get(process) ?? [];
+        return ordinals.length === 1 ? ordinals[0] : undefined;
+      };
+      for (const [rank, { device, ordinals, list }] of all.entries()) {
+        const facts = { ...pod, pid: 1 + rank, visibleDevices: list };
+        for (const ordinal of ordinals) {
+          const asked = question({ facts, ordinals: [ordinal] });
+          const { level, devices, candidates } = resolve(view, asked, options, sole);
+          const isOne = list === "3" || list === "GPU-ab";
+          const isTold = ordinals.length === 1 || (isOne && ordinal === 0);
+          assert.equal(level, isTold ? "exact.runtime" : "ambiguous");
+          assert.deepEqual(isTold ? devices : candidates, [`GPU-${device}`]);
+          seen.add(level);
+          const waits = waitingBinding(view, asked, options);
+          assert.equal(waits && processKey(waits), `\0node-a\0${100 + rank}`);
+        }
+        // Who tells no pid may be any of them; a process that computes nowhere is none of them.
+        assert.equal(possibleProcesses(view, pod).length, all.length);
+        assert.deepEqual(possibleProcesses(view, { ...pod, pid: 99 }), []);
+        const anonymous = question({ facts: pod, ordinals: [ordinals[0] ?? 0] });
+        assert.notEqual(resolve(view, anonymous, options, sole).level, "exact.runtime");
+      }
+    }),
+  );
+  assert.deepEqual([...seen].sort(), ["ambiguous", "exact.runtime"]);
+});
+const options = { checksTenants: false };
+
 test("a binding that was first seen soon after the span counts, one after a pod had another does not", () => {
   const soon = [given("GPU-a", { fromMs: 60_000 })];
   assert.deepEqual(ask(soon, { facts: pod }).devices, ["GPU-a"]);
@@ -136,6 +234,28 @@ test("a binding that was first seen soon after the span counts, one after a pod 
   assert.deepEqual(ask(again, { facts: pod }).level, "unattributed");
   const over = [given("GPU-a", { fromMs: 60_000, toMs: 70_000 })];
   assert.deepEqual(ask(over, { facts: pod }).devices, [], "only while it is open");
+});
+
+test("a process that is listed soon after its span speaks for it, unless its pid was another's before", () => {
+  const own = (more: Partial<Interval>): Interval =>
+    interval({
+      kind: "binding",
+      podUid: "u1",
+      container: "main",
+      ordinal: 0,
+      pid: 71,
+      ownPid: 1,
+      uuids: ["GPU-b"],
+      level: "exact.uuidlist",
+      fromMs: 5_000,
+      ...more,
+    });
+  const both = [given("GPU-a"), given("GPU-b")];
+  const asked = { facts: { ...pod, pid: 1 }, ordinals: [0] };
+  assert.deepEqual(ask([...both, own({})], asked).devices, ["GPU-b"]);
+  const before = own({ pid: 70, fromMs: 0, toMs: 500, uuids: ["GPU-a"] });
+  assert.equal(ask([...both, own({}), before], asked).reason, "environment_unknown");
+  assert.equal(ask([...both, own({ fromMs: 200_000 })], asked).level, "ambiguous");
 });
 
 /** One container's exclusive history: intervals that never overlap. */

@@ -9,11 +9,13 @@
  */
 import {
   levelRank,
+  otherOrdinals,
   wholeAllocation,
   wholeSet,
   wholeSetLevel,
 } from "@axonize/core/contract/attribution";
-import type { Attributed, DeviceQuestion, ResourceFacts } from "../decode/devices.ts";
+import type { Attributed, DeviceQuestion } from "../decode/devices.ts";
+import type { ResourceFacts } from "../decode/facts.ts";
 import * as limits from "./limits.ts";
 import { pidKey, podNameKey, type IdentityView, type Interval } from "./view.ts";
 
@@ -22,10 +24,16 @@ export interface ResolveOptions {
   readonly checksTenants: boolean;
 }
 
+/** Said with a level that stands on `SoleOrdinal`. */
+export const onlyOrdinal = "the only ordinal it reported";
+/** The one ordinal that a process ever reported; undefined: several, or nobody knows. */
+export type SoleOrdinal = (process: string) => number | undefined;
+
 export function resolve(
   view: IdentityView,
   question: DeviceQuestion,
   options: ResolveOptions,
+  soleOrdinal: SoleOrdinal = () => undefined,
 ): Attributed {
   const known = ofProcess(view, question.facts);
   const window = windowOf(known, question.startMs);
@@ -38,11 +46,13 @@ export function resolve(
   const answer =
     byItself(then.intervals, question, options) ??
     (question.ordinals.length > 0
-      ? byOrdinals(then.intervals, question)
+      ? byOrdinals(then.intervals, question, soleOrdinal)
       : bySet(then.intervals, known.length > 0));
   const late = then.isLate && answer.level !== "" ? [learnedLate] : [];
-  return { ...answer, ...window, evidence: [...answer.evidence, ...late] };
+  return { ...answer, ...window, evidence: distinct([...answer.evidence, ...late]) };
 }
+const lateOf = ({ fromMs }: Interval, startMs: number): readonly string[] =>
+  fromMs > startMs ? [learnedLate] : [];
 
 const learnedLate = "its binding was first seen after the span had begun";
 
@@ -109,12 +119,31 @@ function at(
   t: number,
 ): { intervals: readonly Interval[]; isLate: boolean } {
   const then = known.filter(({ fromMs, toMs }) => fromMs <= t && t < toMs);
-  if (then.length > 0) return { intervals: then, isLate: false };
+  if (then.length > 0) return { intervals: [...then, ...soonListed(known, t)], isLate: false };
   if (known.some(({ toMs }) => toMs <= t)) return { intervals: [], isLate: false };
   const soon = known.filter(
     ({ fromMs, toMs }) => toMs === Infinity && fromMs - t <= limits.learnedLateMs,
   );
   return { intervals: soon, isLate: soon.length > 0 };
+}
+
+/**
+ * Bindings of processes that the driver listed soon after t, in a container that was known by then: a
+ * process does not renumber, so they speak for its whole life. Not where its pid was another's before.
+ */
+function soonListed(known: readonly Interval[], t: number): readonly Interval[] {
+  return known.filter(
+    (each) =>
+      each.pid !== undefined &&
+      each.ordinal !== undefined &&
+      each.toMs === Infinity &&
+      t < each.fromMs &&
+      each.fromMs - t <= limits.learnedLateMs &&
+      !known.some(
+        ({ pid, ownPid, fromMs }) =>
+          fromMs <= t && pid !== undefined && (pid === each.pid || ownPid === each.ownPid),
+      ),
+  );
 }
 
 /** The process's own word; undefined: it said none. */
@@ -152,9 +181,20 @@ function byItself(
   return { ...nothing, devices: sdkUuids, level, evidence };
 }
 
-function byOrdinals(then: readonly Interval[], { ordinals, facts }: DeviceQuestion): Answer {
+function byOrdinals(
+  then: readonly Interval[],
+  question: DeviceQuestion,
+  soleOrdinal: SoleOrdinal,
+): Answer {
   if (then.length === 0) return nothing;
-  const answers = ordinals.map((ordinal) => byOrdinal(then, ordinal, facts));
+  const { ordinals, facts } = question;
+  const containers = containersOf(then);
+  const pid = facts.peer?.pid;
+  const mine = containers.find((of) => pid !== undefined && of.some((each) => each.pid === pid));
+  const [first] = containers;
+  const one = mine ?? (containers.length === 1 ? first : undefined);
+  if (one === undefined) return severalContainers(containers.map(ofOneContainer));
+  const answers = ordinals.map((ordinal) => byOrdinal(one, ordinal, question, soleOrdinal));
   const worst = answers.toSorted((a, b) => levelRank(a.level) - levelRank(b.level))[0] ?? nothing;
   const evidence = distinct(answers.flatMap((each) => each.evidence));
   const isSure = answers.every(({ devices }) => devices.length > 0);
@@ -165,16 +205,35 @@ function byOrdinals(then: readonly Interval[], { ordinals, facts }: DeviceQuesti
   return { ...worst, devices: [], candidates, evidence };
 }
 
-function byOrdinal(then: readonly Interval[], ordinal: number, facts: ResourceFacts): Answer {
+function byOrdinal(
+  then: readonly Interval[],
+  ordinal: number,
+  { ordinals, facts, startMs }: DeviceQuestion,
+  soleOrdinal: SoleOrdinal,
+): Answer {
   const bindings = then.filter((each) => each.kind === "binding" && each.ordinal === ordinal);
   // A process's own binding is surer than one for all of its container's.
-  const pid = facts.peer?.pid;
-  const mine =
-    bindings.find((each) => each.pid !== undefined && each.pid === pid) ??
-    bindings.find((each) => each.ownPid !== undefined && each.ownPid === facts.pid);
+  const mine = ofFacts(bindings, facts);
+  if (mine?.reason === otherOrdinals && ordinals.length === 1) {
+    const why =
+      ordinal === 0 && showsOne(facts.visibleDevices)
+        ? "its environment shows it one device"
+        : soleOrdinal(processKey(mine)) === ordinal
+          ? onlyOrdinal
+          : undefined;
+    const evidence = [
+      "the only device the process computes on",
+      why ?? "",
+      ...lateOf(mine, startMs),
+    ];
+    if (why) return { ...nothing, devices: mine.candidates, level: "exact.runtime", evidence };
+  }
   const shared = bindings.find((each) => each.pid === undefined);
   const found = mine ?? shared;
-  if (found !== undefined) return fromBinding(found);
+  if (found !== undefined) {
+    const answer = fromBinding(found);
+    return { ...answer, evidence: [...answer.evidence, ...lateOf(found, startMs)] };
+  }
   const set = bySet(then, true);
   if (set.devices.length === 1 && ordinal === 0) return set;
   if (set.devices.length === 0) return set;
@@ -182,16 +241,72 @@ function byOrdinal(then: readonly Interval[], ordinal: number, facts: ResourceFa
   return { ...nothing, level: "ambiguous", candidates: set.devices, reason };
 }
 
+/** The bindings' own process: as the connection names it, else as the resource does, if that is one. */
+function ofFacts(bindings: readonly Interval[], facts: ResourceFacts): Interval | undefined {
+  const peer = facts.peer?.pid;
+  const byPeer = bindings.filter(({ pid }) => pid !== undefined && pid === peer);
+  if (byPeer.length === 1) return byPeer[0];
+  const byOwn = bindings.filter(({ ownPid }) => ownPid !== undefined && ownPid === facts.pid);
+  return byOwn.length === 1 ? byOwn[0] : undefined;
+}
+
+/**
+ * The binding that waits for the word of which ordinals its process ever reported; undefined: there is
+ * none for this question.
+ */
+export function waitingBinding(
+  view: IdentityView,
+  question: DeviceQuestion,
+  options: ResolveOptions,
+): Interval | undefined {
+  const [ordinal] = question.ordinals;
+  if (question.ordinals.length !== 1 || question.sdkUuids.length > 0) return undefined;
+  const known = ofProcess(view, question.facts);
+  if (options.checksTenants && ofOthers(view, known, question.tenantNum)) return undefined;
+  const then = at(known, question.startMs).intervals;
+  const found = ofFacts(
+    then.filter((each) => each.kind === "binding" && each.ordinal === ordinal),
+    question.facts,
+  );
+  return found?.reason === otherOrdinals ? found : undefined;
+}
+
+/** Keys of the processes that may have sent this: the named one, or any of its container's. */
+export function possibleProcesses(view: IdentityView, facts: ResourceFacts): string[] {
+  const processes = ofProcess(view, facts).filter(({ pid }) => pid !== undefined);
+  const named = processes.filter(
+    ({ pid, ownPid }) => pid === facts.peer?.pid || ownPid === facts.pid,
+  );
+  const isNamed = facts.pid !== undefined || named.length > 0;
+  return distinct((isNamed ? named : processes).map(processKey));
+}
+
+/** A process of a node: pids that are used again only make an answer less sure. */
+export const processKey = ({ cluster, node, pid }: Interval): string =>
+  `${cluster}\0${node}\0${String(pid)}`;
+
+const showsOne = (visibleDevices: string | undefined): boolean =>
+  visibleDevices !== undefined && /^\s*[^,\s-][^,\s]*\s*$/.test(visibleDevices);
+
 /** A span without an ordinal belongs to all that its container was given. */
 function bySet(then: readonly Interval[], isKnown: boolean): Answer {
   if (then.length === 0) {
     return isKnown ? { ...nothing, level: "unattributed", reason: "no_device" } : nothing;
   }
-  const containers = Map.groupBy(then, ({ container, containerId }) => container || containerId);
-  const answers = [...containers.values()].map(ofOneContainer).filter(({ level }) => level !== "");
+  const answers = containersOf(then)
+    .map(ofOneContainer)
+    .filter(({ level }) => level !== "");
   const [first] = answers;
   if (first === undefined) return { ...nothing, level: "unattributed", reason: "no_device" };
-  if (answers.length === 1) return first;
+  return answers.length === 1 ? first : severalContainers(answers);
+}
+
+function containersOf(then: readonly Interval[]): readonly (readonly Interval[])[] {
+  const containers = Map.groupBy(then, ({ container, containerId }) => container || containerId);
+  return [...containers.values()];
+}
+
+function severalContainers(answers: readonly Answer[]): Answer {
   const candidates = distinct(answers.flatMap((each) => [...each.devices, ...each.candidates]));
   return { ...nothing, level: "ambiguous", candidates, reason: "several_containers" };
 }

@@ -5,7 +5,8 @@
  * are malformed, not at all, while single bad spans are left out and counted with a reason.
  */
 
-import type { Attributor, Peer } from "./devices.ts";
+import type { Attributor } from "./devices.ts";
+import type { Peer } from "./facts.ts";
 
 /** Why a span of a well-formed request was not kept. */
 export const rejectReasons = [

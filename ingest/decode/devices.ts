@@ -10,32 +10,12 @@ import { wholeSetLevel } from "@axonize/core/contract/attribution";
 import { fields, type Said } from "../normalize/said.ts";
 import type { RequestContext } from "./decoder.ts";
 import type { Resource } from "./resources.ts";
+import { factsOf, saidUuids, type Peer, type ResourceFacts } from "./facts.ts";
 import { createShownAnswers, type ShownAnswers } from "./shown-answers.ts";
 import type { Strings } from "./strings.ts";
 import type { List } from "./table.ts";
 import type { SpanTable } from "./tables.ts";
 import type { Words } from "./columns.ts";
-
-/** What a resource says of its process; empty where it does not. */
-export interface ResourceFacts {
-  readonly podUid: string;
-  readonly namespace: string;
-  readonly pod: string;
-  readonly container: string;
-  readonly node: string;
-  readonly containerId: string;
-  /** As the process itself sees it. */
-  readonly pid: number | undefined;
-  readonly peer: Peer | undefined;
-}
-
-/** The process at the other end of a loopback connection, as the kernel tells. */
-export interface Peer {
-  readonly node: string;
-  readonly pid: number;
-  readonly podUid: string;
-  readonly containerId: string;
-}
 
 export interface DeviceQuestion {
   readonly tenantNum: number;
@@ -68,8 +48,11 @@ export interface Attributor {
   readonly version: number;
   attribute(question: DeviceQuestion): Attributed;
   /** A span of this resource began then and has no device; one may become known. */
-  missing(question: DeviceQuestion): void;
+  missing(question: DeviceQuestion, was: Missing): void;
 }
+
+/** Nobody knows the process yet; or its device is one of several, and what decides may still come. */
+export type Missing = "unknown" | "ambiguous";
 
 interface Answer {
   readonly version: number;
@@ -83,6 +66,7 @@ interface Answer {
   readonly evidence: readonly number[];
   readonly question: DeviceQuestion;
   readonly isMissing: boolean;
+  readonly missing: Missing | undefined;
   /** When it was shown to the kernel last. */
   shown: number;
 }
@@ -119,7 +103,8 @@ export class Devices {
     if (attributor === undefined) return;
     for (let i = 0; i < count; i += 1) {
       const { answer, startMs } = this.shown.missed(i);
-      if (answer !== undefined) attributor.missing({ ...answer.question, startMs });
+      if (answer?.missing === undefined) continue;
+      attributor.missing({ ...answer.question, startMs }, answer.missing);
     }
   }
 
@@ -160,8 +145,9 @@ export class Devices {
       const process = this.processOf(resource, context);
       this.shown.show(answer, process, named, items.words.subarray(first, items.length));
     }
-    if (answer.isMissing) {
-      context.attributor?.missing({ ...answer.question, startMs: said.startMs });
+    if (answer.missing !== undefined) {
+      const missed = { ...answer.question, startMs: said.startMs };
+      context.attributor?.missing(missed, answer.missing);
     }
     pushAll(words, row, spans.gpu_devices, answer.devices);
     pushAll(words, row, spans.gpu_candidates, answer.candidates);
@@ -189,23 +175,19 @@ export class Devices {
   ): Answer {
     const { strings } = this;
     const { attributor } = context;
-    const all = resource.gpuUuids.map((id) => strings.text(id));
-    const sdkUuids =
-      named !== 0
-        ? [strings.text(named)]
-        : ordinals.length === 0
-          ? all
-          : ordinals.flatMap((ordinal) => all[ordinal] ?? []);
+    const facts = this.factsOf(resource, context);
+    const sdkUuids = named === 0 ? saidUuids(facts.gpuUuids, ordinals) : [strings.text(named)];
     const question: DeviceQuestion = {
       tenantNum: context.tenantNum,
       resourceFp: { lo: resource.fpLo, hi: resource.fpHi },
-      facts: this.factsOf(resource, context),
+      facts,
       ordinals: [...ordinals],
       sdkUuids,
       isNamed: named !== 0,
       startMs,
     };
     const found = attributor?.attribute(question) ?? byItselfAlone(question);
+    const missing = missingOf(found, question);
     const intern = (text: string): number => (text === "" ? 0 : strings.constant(text));
     return {
       version: attributor?.version ?? 0,
@@ -217,24 +199,24 @@ export class Devices {
       reason: intern(found.reason),
       evidence: found.evidence.map(intern),
       question,
-      isMissing:
-        found.devices.length === 0 && (found.level === "" || found.level === "unattributed"),
+      isMissing: missing !== undefined,
+      missing,
       shown: -1,
     };
   }
 
+  /** What has no column is read from the JSON; the columns are there even where that was too long. */
   private factsOf(resource: Resource, context: RequestContext): ResourceFacts {
     const { strings } = this;
-    const rest = restOf(resource.json);
+    const told = factsOf(Buffer.from(resource.json).toString("utf8"), context.peer);
     return {
+      ...told,
       podUid: strings.text(resource.podUid),
       namespace: strings.text(resource.namespace),
       pod: strings.text(resource.pod),
       container: strings.text(resource.container),
-      node: strings.text(resource.node) || rest.host,
-      containerId: rest.containerId,
-      pid: rest.pid,
-      peer: context.peer,
+      node: strings.text(resource.node) || told.node,
+      gpuUuids: resource.gpuUuids.map((id) => strings.text(id)),
     };
   }
 }
@@ -267,21 +249,18 @@ function pushAll(
   words[row + at] = ids.length;
 }
 
-/** What only attribution asks for is read from the resource's own JSON, once per resource. */
-function restOf(json: Uint8Array): { containerId: string; pid: number | undefined; host: string } {
-  const told: unknown = JSON.parse(Buffer.from(json).toString("utf8"));
-  // Safe: a resource's JSON is an object that we wrote ourselves; every value is checked.
-  const attributes = told as Readonly<Record<string, unknown>>;
-  const text = (key: string): string => {
-    const value = attributes[key];
-    return typeof value === "string" ? value : "";
-  };
-  const pid = Number(attributes["process.pid"] ?? Number.NaN);
-  return {
-    containerId: text("container.id"),
-    pid: Number.isSafeInteger(pid) && pid > 0 ? pid : undefined,
-    host: text("host.name"),
-  };
+/**
+ * What may become known: anything of a process that nobody knows; of an ambiguous one the device of its
+ * one ordinal, when the driver has shown where it computes, or what it said itself, when its binding comes.
+ */
+function missingOf(
+  { devices, level }: Attributed,
+  { ordinals, sdkUuids, isNamed, facts }: DeviceQuestion,
+): Missing | undefined {
+  if (devices.length > 0) return undefined;
+  if (level === "" || level === "unattributed") return "unknown";
+  const mayDecide = sdkUuids.length > 0 || (ordinals.length === 1 && facts.pid !== undefined);
+  return level === "ambiguous" && mayDecide && !isNamed ? "ambiguous" : undefined;
 }
 
 /** The process's word, unchecked: there is nobody to ask. */

@@ -10,7 +10,7 @@ import {
   type Grant,
   type TenantAccess,
 } from "@axonize/core/runtime/access";
-import type { Peer } from "../decode/devices.ts";
+import type { Peer } from "../decode/facts.ts";
 import type { IngestMetrics } from "../metrics.ts";
 import type { Pipeline } from "../pipeline.ts";
 import type { Tally } from "../usage/heartbeat.ts";

@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { systemClock } from "@axonize/core/runtime/clock";
 import { silentLog } from "@axonize/core/runtime/log";
 import { createFakeClock } from "@axonize/core/testing/fake-clock";
-import type { Peer } from "../decode/devices.ts";
+import type { Peer } from "../decode/facts.ts";
 import { peerWaitMs } from "../limits.ts";
 import { createPeers, type FindPeer } from "./peers.ts";
 

@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "@axonize/core/runtime/clock";
 import type { Log } from "@axonize/core/runtime/log";
 import { errorMessage } from "@axonize/core/runtime/error";
-import type { Peer } from "../decode/devices.ts";
+import type { Peer } from "../decode/facts.ts";
 import { peerWaitMs } from "../limits.ts";
 import { isLoopbackAddress } from "./door.ts";
 

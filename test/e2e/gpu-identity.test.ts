@@ -191,6 +191,52 @@ test("a call from a pod shows the slice that the kubelet gave it, how surely, an
   await withProduct(node, environment, firstLife, secondLife);
 });
 
+test("cuda:0 of a process that was given two GPUs is the one it computes on, if it names no other", async () => {
+  await using sender = await startSender();
+  const gpus = [`gpu 0 h100 uuid=${otherUuid}`, `gpu 1 h100 uuid=${gpuUuid}`, "load steady 0.6"];
+  using node = createFakeNode(...gpus, `process 1 ${sender.pid} 4096`);
+  using proc = createFakeProc();
+  proc.add({ pid: sender.pid, ownPid: 1, cgroup: podCgroup(podUid, containerId) });
+  const socketPath = join(proc.root, "kubelet.sock");
+  await using kubelet = await startKubelet({
+    socketPath,
+    recorded: listing({ "ml/rank-0/main": [gpuUuid, otherUuid] }),
+  });
+  assert.ok(kubelet);
+  const environment = {
+    AXONIZE_POD_RESOURCES_SOCKET: socketPath,
+    AXONIZE_AGENT_PROC_ROOT: proc.root,
+  };
+  await withProduct(node, environment, async (product, api) => {
+    await heldLongEnough(api, gpuUuid, "usage");
+    const [call] = await sender.send({
+      protocol: "grpc",
+      endpoint: product.otlpGrpc,
+      service: "rank",
+      attributes: {
+        "k8s.pod.name": "rank-0",
+        "k8s.namespace.name": "ml",
+        "k8s.container.name": "main",
+        "process.pid": "1",
+      },
+      ordinals: [0],
+    });
+    assert.ok(call);
+    // By the rules of CUDA's numbering it would be the other one, in PCI order.
+    const span = await until(async () => {
+      const found = await api.span(call.traceId, call.chatId);
+      return found.gpuLevel === "exact.runtime" ? found : undefined;
+    }, "the driver has listed the process twice, on one device alone");
+    assert.deepEqual(span.gpus, [gpuUuid]);
+    const { lanes } = await api.traceGpus(call.traceId);
+    assert.deepEqual(
+      lanes.map(({ gpu, level }) => [gpu.uuid, level]),
+      [[gpuUuid, "exact.runtime"]],
+    );
+    assert.ok(lanes[0]?.evidence.includes("the only ordinal it reported"));
+  });
+});
+
 test("on a host without Kubernetes a call is joined by its connection to what its process computes on", async () => {
   await using sender = await startSender();
   const gpus = [`gpu 0 h100 uuid=${gpuUuid}`, `gpu 1 h100 uuid=${otherUuid}`, "load steady 0.6"];

@@ -89,3 +89,34 @@ export function allocationOf(
     },
   };
 }
+
+/** What ordinal `ordinal` means to the pod's process `ownPid`, which the host knows by another pid. */
+export function bindingOf(
+  pod: string,
+  of: { ownPid: number; ordinal: number },
+  said: Pick<
+    Extract<IdentityChange, { layer: "ordinal" }>["value"],
+    "level" | "resourceUuids" | "candidates" | "reason"
+  >,
+  fromMs: number,
+): IdentityChange {
+  const pid = 10_000 + of.ownPid;
+  return {
+    layer: "ordinal",
+    key: `team-a/${pod}/main/${pid}/${of.ordinal}`,
+    validFromMs: fromMs,
+    validToMs: undefined,
+    closeReason: undefined,
+    value: {
+      owner: { namespace: "team-a", pod, container: "main" },
+      podUid: `uid-of-${pod}`,
+      containerId: undefined,
+      process: { bootId: "boot", pid, startTime: 1, ownPid: of.ownPid },
+      ordinal: of.ordinal,
+      resourceIds: said.resourceUuids.map((uuid) => `${uuid}@1`),
+      warnings: [],
+      evidence: [],
+      ...said,
+    },
+  };
+}

@@ -39,6 +39,9 @@ export interface TestSpan {
   node: string;
   gpus: readonly string[];
   gpuLevel: string;
+  gpuCandidates: readonly string[];
+  gpuReason: string;
+  gpuEvidence: readonly string[];
   resourceFp: number;
   marks: number;
 }
@@ -81,6 +84,9 @@ export function buildSpan(span: Partial<TestSpan> & { startMs: number }): TestSp
     node: "",
     gpus: [],
     gpuLevel: "",
+    gpuCandidates: [],
+    gpuReason: "",
+    gpuEvidence: [],
     resourceFp: 0,
     marks: 0,
     ...span,
@@ -176,6 +182,9 @@ export async function insertSpans(
       node: span.node,
       gpu_devices: span.gpus,
       gpu_level: span.gpuLevel,
+      gpu_candidates: span.gpuCandidates,
+      gpu_reason: span.gpuReason,
+      gpu_evidence: span.gpuEvidence,
       resource_fp: span.resourceFp,
       marks: span.marks,
     };

@@ -17,6 +17,12 @@ const sentences: Readonly<Record<string, string>> = {
   mixed_models:
     "This container has cards of several models; the order that CUDA gives them is not known.",
   list_unreadable: "CUDA_VISIBLE_DEVICES names what does not exist, or mixes forms.",
+  other_ordinals:
+    "The process computes on one device alone. Which of its ordinals that is, is certain only while its calls name a single one and its resource its pid.",
+  several_containers:
+    "The pod has several containers with devices, and the call does not say from which it came.",
+  several_processes: "Several processes compute here, and the call does not say which sent it.",
+  namespace_of_another_tenant: "The pod belongs to another tenant's namespace.",
   no_device: "Nothing was allocated to this container, and none of its processes computes.",
   allocation_unknown:
     "The kubelet's word is missing for this pod, and no process of it is on a device.",

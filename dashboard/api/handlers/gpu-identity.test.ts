@@ -252,6 +252,40 @@ test("an ambiguous join shows its candidates and the reason, and no lane", async
   assert.deepEqual(answer.evidence, ["the kubelet allocated it"]);
 });
 
+test("what ingest wrote on the span is what is shown: its evidence, or its candidates and the reason", async () => {
+  await bind("rank-0", { level: "exact.set", uuids: ["GPU-card", "GPU-other"] });
+  const sure = await lanesOf({
+    pod: "rank-0",
+    gpus: ["GPU-card"],
+    gpuLevel: "exact.runtime",
+    gpuEvidence: ["the only ordinal it reported", "warning: runtime_not_allocated"],
+  });
+  assert.deepEqual(
+    sure.lanes.map(({ level, evidence }) => [level, evidence]),
+    [
+      [
+        "exact.runtime",
+        [
+          "the only ordinal it reported",
+          "but a process computes on a device that its container was not given",
+        ],
+      ],
+    ],
+  );
+  const unsure = await lanesOf({
+    pod: "rank-0",
+    gpuLevel: "ambiguous",
+    gpuCandidates: ["MIG-1"],
+    gpuReason: "other_ordinals",
+  });
+  assert.deepEqual([unsure.level, unsure.lanes], ["ambiguous", []]);
+  assert.deepEqual(
+    unsure.candidates.map(({ uuid }) => uuid),
+    ["MIG-1"],
+  );
+  assert.match(unsure.reason, /one device alone/);
+});
+
 test("a conflict shows no device, though its pod has one", async () => {
   await bind("liar-0", { level: "exact.single", uuids: ["GPU-card"] });
   const answer = await lanesOf({ pod: "liar-0", gpuLevel: "identity.conflict" });

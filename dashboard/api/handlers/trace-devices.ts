@@ -17,6 +17,8 @@ import { readNamedHolders } from "../queries/gpus.sql.ts";
 import { readBindings, readOwnPods, type BindingRecord } from "../queries/identity.sql.ts";
 import type { TraceRecord } from "../queries/trace-record.ts";
 import { readServingPods } from "../queries/trace-row.sql.ts";
+import { readAttributions, type AttributionRecord } from "../queries/attributions.sql.ts";
+import { levelRank } from "@axonize/core/contract/attribution";
 import { msFromNs } from "../time-text.ts";
 import type { LocatedTrace } from "./trace.ts";
 
@@ -43,7 +45,10 @@ export async function devicesOfTrace(
   const named = await podsOf(deps, located, head);
   const pods = seesAll ? named : await readOwnPods(deps.sql, context.tenant().id, named);
   const bindings = await readBindings(deps.sql, startMs, pods);
-  if (head.gpus.length > 0) return written(head, bindings);
+  const attributions = await readAttributions(deps.queries, located.scope, located.spans);
+  if (head.gpus.length > 0) return written(head, attributions, bindings);
+  const unsure = unsureOf(attributions);
+  if (unsure !== undefined) return unsure;
   const told = fromBindings(head, bindings);
   if (told !== undefined) return told;
   if (head.gpuLevel !== "" && head.gpuLevel !== "unattributed") {
@@ -102,18 +107,61 @@ async function podsOf(deps: SightDeps, located: LocatedTrace, head: TraceRecord)
   return head.isCall && head.pod !== "" ? [{ namespace: head.namespace, pod: head.pod }] : [];
 }
 
-/** What ingest wrote on the spans, with the words of the bindings that name the same device. */
-function written(head: TraceRecord, bindings: readonly BindingRecord[]): TraceDevices {
+/**
+ * What ingest wrote on the spans, each device as sure as the least sure span that names it; the words of
+ * the bindings of that device where the spans say none.
+ */
+function written(
+  head: TraceRecord,
+  attributions: readonly AttributionRecord[],
+  bindings: readonly BindingRecord[],
+): TraceDevices {
   const level = head.gpuLevel || "unattributed";
-  const devices = head.gpus.slice(0, limits.traceLanes).map((uuid) => ({
-    uuid,
-    name: "",
-    node: head.node,
-    level,
-    evidence: evidenceOf(bindings.filter((binding) => binding.resource_uuids.includes(uuid))),
-  }));
+  const devices = head.gpus.slice(0, limits.traceLanes).map((uuid) => {
+    const of = attributions.filter((each) => each.devices.includes(uuid));
+    const words = wordsOf(of.flatMap(({ evidence }) => evidence));
+    return {
+      uuid,
+      name: "",
+      node: head.node,
+      level: of.map((each) => each.level).toSorted(bySurety)[0] ?? level,
+      evidence:
+        words.length > 0
+          ? words
+          : evidenceOf(bindings.filter((each) => each.resource_uuids.includes(uuid))),
+    };
+  });
   return { devices, level, candidates: [], evidence: [], reason: "" };
 }
+
+const bySurety = (a: string, b: string): number => levelRank(a) - levelRank(b);
+
+/** Spans whose device is not certain, with what it may have been; undefined: none says why. */
+function unsureOf(attributions: readonly AttributionRecord[]): TraceDevices | undefined {
+  const unsure = attributions.filter(
+    ({ level, reason }) =>
+      reason !== "" && (level === "ambiguous" || level === "identity.conflict"),
+  );
+  const [first] = unsure;
+  if (first === undefined) return undefined;
+  return {
+    devices: [],
+    level: unsure.map(({ level }) => level).toSorted(bySurety)[0] ?? first.level,
+    candidates: [...new Set(unsure.flatMap((each) => each.candidates))].slice(0, limits.traceLanes),
+    evidence: wordsOf(unsure.flatMap(({ evidence }) => evidence)),
+    reason: [...new Set(unsure.map(({ reason }) => whyUnsure(reason)))].join(" "),
+  };
+}
+
+/** Ingest keeps a binding's warnings among its evidence, as `warning: <code>`. */
+const wordsOf = (evidence: readonly string[]): string[] => [
+  ...new Set(
+    evidence.map((each) => {
+      const code = /^warning: (.+)$/.exec(each)?.[1];
+      return code === undefined ? each : `but ${warningText(code)}`;
+    }),
+  ),
+];
 
 /** Undefined: the agents said nothing of these pods. */
 function fromBindings(

@@ -26,6 +26,7 @@ export async function sendWithNode(
     "k8s.pod.name": `${service}-0`,
     "k8s.namespace.name": "e2e",
   },
+  ordinals: readonly number[] = [],
 ): Promise<SentCall[]> {
   const inner = exporterFor(protocol, endpoint);
   let problem: Error | undefined;
@@ -47,7 +48,10 @@ export async function sendWithNode(
     spanProcessors: [new BatchSpanProcessor({ exporter })],
   });
   const nowMs = Date.now() - 3000;
-  const sent = [call(provider, service, nowMs, false), call(provider, service, nowMs + 1500, true)];
+  const sent = [
+    call(provider, service, nowMs, false, ordinals),
+    call(provider, service, nowMs + 1500, true, ordinals),
+  ];
   await provider.forceFlush();
   await provider.shutdown();
   if (problem) throw problem;
@@ -65,6 +69,7 @@ function call(
   service: string,
   startMs: number,
   failed: boolean,
+  ordinals: readonly number[],
 ): SentCall {
   const tracer = provider.getTracer("axonize.e2e", "1.0.0");
   const root = tracer.startSpan(
@@ -88,6 +93,7 @@ function call(
     },
     trace.setSpan(context.active(), root),
   );
+  if (ordinals.length > 0) chat.setAttribute("axonize.gpu.ordinals", [...ordinals]);
   if (failed) {
     const error = new Error("the model did not answer");
     error.name = "TimeoutError";

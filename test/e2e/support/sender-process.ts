@@ -12,6 +12,8 @@ export interface Order {
   readonly endpoint: string;
   readonly service: string;
   readonly attributes: Readonly<Record<string, string | string[]>>;
+  /** What its calls say of their devices: `cuda:N`. */
+  readonly ordinals?: readonly number[];
 }
 
 export interface Sender extends AsyncDisposable {
@@ -59,8 +61,9 @@ if (process.argv[2] === "child") {
   });
   process.stdout.write(`${worker.pid}\n`);
   for await (const line of createInterface({ input: process.stdin })) {
-    const { protocol, endpoint, service, attributes } = JSON.parse(line) as Order; // what send() writes
-    const sent = await sendWithNode(protocol, endpoint, service, attributes);
+    const order = JSON.parse(line) as Order; // what send() writes
+    const { protocol, endpoint, service, attributes, ordinals } = order;
+    const sent = await sendWithNode(protocol, endpoint, service, attributes, ordinals);
     process.stdout.write(`${JSON.stringify(sent)}\n`);
   }
 }
