@@ -23,6 +23,16 @@ test("every list, map and string of a spec has an upper bound, without which CEL
   }
 });
 
+test("kubectl explain has a sentence for every field", () => {
+  for (const resource of customResources) {
+    const { spec, status } = resource;
+    const silent = [spec, ...(status === undefined ? [] : [status])].flatMap((schema) =>
+      undescribed(schemaOf(schema), resource.kind),
+    );
+    assert.deepEqual(silent, []);
+  }
+});
+
 test("every rule's message names a field and reads as part of a sentence", () => {
   for (const resource of customResources) {
     const messages = [
@@ -104,6 +114,14 @@ function unbounded(schema: Schema, path: string): string[] {
     ...(schema.additionalProperties ? unbounded(schema.additionalProperties, `${path}{}`) : []),
   ];
 }
+
+const undescribed = (schema: Schema, path: string): string[] => [
+  ...Object.entries(schema.properties ?? {}).flatMap(([name, field]) => [
+    ...(/^[A-Z`0-9].*\.$/.test(field.description ?? "") ? [] : [`${path}.${name}`]),
+    ...undescribed(field, `${path}.${name}`),
+  ]),
+  ...(schema.items ? undescribed(schema.items, `${path}[]`) : []),
+];
 
 function messagesOf(schema: Schema): string[] {
   return [

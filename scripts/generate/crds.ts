@@ -96,10 +96,11 @@ function rootSchema(resource: CustomResource): Schema {
     description: resource.doc,
     required: ["spec"],
     properties: {
+      // The apiserver describes these three itself.
       apiVersion: { type: "string" },
       kind: { type: "string" },
       metadata: { type: "object" },
-      spec: schemaOf(resource.spec),
+      spec: { description: "What is wished for.", ...schemaOf(resource.spec) },
       ...(resource.status === undefined ? {} : { status: schemaOf(resource.status) }),
     },
     ...(resource.rules.length === 0

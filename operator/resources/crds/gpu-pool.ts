@@ -6,13 +6,16 @@
  */
 import * as z from "zod";
 import { metricSets } from "@axonize/core/contract/agent";
+import { PoolStatus } from "./gpu-pool-status.ts";
 import * as k from "./schema.ts";
 
 const Expression = z
   .object({
-    key: z.string().min(1).max(317),
-    operator: z.enum(["In", "NotIn", "Exists", "DoesNotExist"]),
-    values: k.list(z.string().max(63), 64).optional(),
+    key: z.string().min(1).max(317).describe("Of the label."),
+    operator: z
+      .enum(["In", "NotIn", "Exists", "DoesNotExist"])
+      .describe("How the label is compared."),
+    values: k.list(z.string().max(63), 64).optional().describe("For `In` and `NotIn` only."),
   })
   .meta(
     k.rules([
@@ -23,8 +26,8 @@ const Expression = z
 
 const NodeSelector = z
   .object({
-    matchLabels: k.map(16, 63).optional(),
-    matchExpressions: k.list(Expression, 16).optional(),
+    matchLabels: k.map(16, 63).optional().describe("Labels that a node must have."),
+    matchExpressions: k.list(Expression, 16).optional().describe("What must hold for its labels."),
   })
   .meta({
     "x-kubernetes-map-type": "atomic",
@@ -36,11 +39,17 @@ const NodeSelector = z
 
 const Toleration = z
   .object({
-    key: z.string().max(317).optional(),
-    operator: z.enum(["Exists", "Equal"]).default("Equal"),
-    value: z.string().max(63).optional(),
-    effect: z.enum(["NoSchedule", "PreferNoSchedule", "NoExecute"]).optional(),
-    tolerationSeconds: k.int64(0, 2 ** 31).optional(),
+    key: z.string().max(317).optional().describe("Of the taint. None: every taint, with `Exists`."),
+    operator: z.enum(["Exists", "Equal"]).default("Equal").describe("Whether `value` counts."),
+    value: z.string().max(63).optional().describe("Of the taint, with `Equal`."),
+    effect: z
+      .enum(["NoSchedule", "PreferNoSchedule", "NoExecute"])
+      .optional()
+      .describe("Of the taint. None: every effect."),
+    tolerationSeconds: k
+      .int64(0, 2 ** 31)
+      .optional()
+      .describe("How long a `NoExecute` taint is tolerated. None: for ever."),
   })
   .meta(
     k.rules(
@@ -55,7 +64,7 @@ const Toleration = z
     ),
   );
 
-const resourceList = (field: string) =>
+const resourceList = (field: string, doc: string) =>
   z
     .record(z.string(), k.intOrString)
     .meta({
@@ -71,11 +80,15 @@ const resourceList = (field: string) =>
         ],
       ),
     })
-    .optional();
+    .optional()
+    .describe(doc);
 
 const UpdateStrategy = z
   .object({
-    type: z.enum(["RollingUpdate", "OnDelete"]).default("RollingUpdate"),
+    type: z
+      .enum(["RollingUpdate", "OnDelete"])
+      .default("RollingUpdate")
+      .describe("`OnDelete`: an agent is replaced when its pod is deleted."),
     maxUnavailable: k.intOrString
       .meta(
         k.rules([
@@ -109,8 +122,9 @@ const EnvVariable = z.object({
           "agent.env[].name may not begin with AXONIZE_ or KUBERNETES_: the operator sets these",
         ],
       ),
-    ),
-  value: z.string().max(4096).default(""),
+    )
+    .describe("Of the variable."),
+  value: z.string().max(4096).default("").describe("Its value, as it is."),
 });
 
 const Agent = z.object({
@@ -121,31 +135,49 @@ const Agent = z.object({
     .describe(
       "Empty: the operator's own of the first rollout. An upgrade of the operator changes it only where the annotation axonize.io/agent-upgrade says so.",
     ),
-  imagePullPolicy: z.enum(["Always", "IfNotPresent", "Never"]).default("IfNotPresent"),
+  imagePullPolicy: z
+    .enum(["Always", "IfNotPresent", "Never"])
+    .default("IfNotPresent")
+    .describe("When a node pulls it."),
   resources: z
     .object({
-      limits: resourceList("agent.resources.limits"),
-      requests: resourceList("agent.resources.requests"),
+      limits: resourceList("agent.resources.limits", "What an agent may use at most."),
+      requests: resourceList("agent.resources.requests", "What is set aside for an agent."),
     })
     .prefault({
       requests: { cpu: "50m", memory: "96Mi" },
       limits: { cpu: "200m", memory: "256Mi" },
-    }),
-  tolerations: k.list(Toleration, 32).prefault([{ key: "nvidia.com/gpu", operator: "Exists" }]),
-  priorityClassName: z.string().max(253).default("system-node-critical"),
-  updateStrategy: UpdateStrategy.prefault({ type: "RollingUpdate", maxUnavailable: "10%" }),
+    })
+    .describe("Of an agent's container."),
+  tolerations: k
+    .list(Toleration, 32)
+    .prefault([{ key: "nvidia.com/gpu", operator: "Exists" }])
+    .describe("Taints that keep no agent away: nodes with GPUs are often tainted."),
+  priorityClassName: z
+    .string()
+    .max(253)
+    .default("system-node-critical")
+    .describe("By default an agent is not evicted for a workload."),
+  updateStrategy: UpdateStrategy.prefault({
+    type: "RollingUpdate",
+    maxUnavailable: "10%",
+  }).describe("How agents are replaced by those of another template."),
   hostAccess: z
     .enum(["PodResourcesOnly", "HostPID", "Privileged"])
     .default("PodResourcesOnly")
     .describe("How deep the agent may look into its node: allocations, processes, everything."),
-  runtimeClassName: z.string().max(253).optional(),
+  runtimeClassName: z
+    .string()
+    .max(253)
+    .optional()
+    .describe("Such as `nvidia`, where only that runtime shows the driver to a container."),
   spanRing: z
     .enum(["Disabled", "Enabled"])
     .default("Disabled")
     .describe(
       "`Enabled`: the agent sends what killed processes left in span rings under the node's /var/lib/axonize-span-rings, each under its own key. Needs DAC_OVERRIDE: the files are other users'.",
     ),
-  env: k.listMap(EnvVariable, "name", 32).optional(),
+  env: k.listMap(EnvVariable, "name", 32).optional().describe("Further variables of the agent."),
   podLabels: k
     .map(
       16,
@@ -159,7 +191,8 @@ const Agent = z.object({
         "agent.podLabels must be valid labels",
       ],
     )
-    .optional(),
+    .optional()
+    .describe("Further labels of the agents' pods."),
 });
 
 const Sampling = z
@@ -168,7 +201,10 @@ const Sampling = z
       .int32(100, 60_000)
       .default(100)
       .describe("Utilisation and power; the rest at most once a second."),
-    processPeriodMilliseconds: k.int32(1_000, 600_000).default(5_000),
+    processPeriodMilliseconds: k
+      .int32(1_000, 600_000)
+      .default(5_000)
+      .describe("Which processes use a device."),
     // Atomic: an apply that names fewer than the default must not be merged with it.
     metricSets: k
       .list(z.enum(metricSets), metricSets.length)
@@ -196,8 +232,11 @@ const price = (field: string) =>
 const Pricing = z.object({
   currency: k
     .text(3, "^[A-Z]{3}$", "pricing.currency must be a code of three capital letters")
-    .default("USD"),
-  perGpuHour: price("pricing.perGpuHour").optional(),
+    .default("USD")
+    .describe("ISO 4217."),
+  perGpuHour: price("pricing.perGpuHour")
+    .optional()
+    .describe("What an hour of a whole GPU costs. None: no price is known."),
   products: k
     .listMap(
       z.object({
@@ -208,7 +247,7 @@ const Pricing = z.object({
             "pricing.products[].product must be a value of the label nvidia.com/gpu.product",
           )
           .describe("Of the label `nvidia.com/gpu.product`."),
-        perGpuHour: price("pricing.products[].perGpuHour"),
+        perGpuHour: price("pricing.products[].perGpuHour").describe("What an hour of one costs."),
       }),
       "product",
       64,
@@ -221,7 +260,11 @@ const Pricing = z.object({
 });
 
 export const GpuPoolSpec = z.object({
-  nodeSelector: NodeSelector.prefault({ matchLabels: { "nvidia.com/gpu.present": "true" } }),
+  nodeSelector: NodeSelector.prefault({
+    matchLabels: { "nvidia.com/gpu.present": "true" },
+  }).describe(
+    "Which nodes are the pool's. By default those that GPU Feature Discovery found GPUs on.",
+  ),
   priority: k
     .int32(-1000, 1000)
     .default(0)
@@ -231,80 +274,18 @@ export const GpuPoolSpec = z.object({
     .default("NVIDIA")
     .meta(k.rules(["self == oldSelf", "vendor may not change: make another pool"]))
     .describe("`Fake`: devices that are made up, for trials without a GPU."),
-  agent: Agent.prefault({}),
-  sampling: Sampling.prefault({}),
-  pricing: Pricing.prefault({}),
+  agent: Agent.prefault({}).describe("The pods that watch the pool's nodes, one each."),
+  sampling: Sampling.prefault({}).describe(
+    "What agents read, and how often; told without a restart.",
+  ),
+  pricing: Pricing.prefault({}).describe(
+    "What the GPUs cost. Prices are appended, never rewritten.",
+  ),
 });
 /** With defaults. */
 export type GpuPoolSpec = z.infer<typeof GpuPoolSpec>;
 
-const counts = <const T extends string>(...names: readonly T[]) =>
-  // The entries have just these names.
-  z.object(
-    Object.fromEntries(names.map((name) => [name, k.count.optional()])) as Record<
-      T,
-      z.ZodOptional<typeof k.count>
-    >,
-  );
-
-export const GpuPoolStatus = z.object({
-  observedGeneration: k.int64(0, Number.MAX_SAFE_INTEGER).optional(),
-  conditions: k.conditions.optional(),
-  nodes: counts("matched", "assigned", "ready", "unhealthy", "conflicting").optional(),
-  agent: z
-    .object({
-      daemonSet: z.string().max(253).optional(),
-      ...counts("desired", "updated", "ready", "unavailable").shape,
-      image: z.string().max(512).optional(),
-      templateHash: z.string().max(64).optional(),
-    })
-    .optional(),
-  gpus: counts("total", "allocatable", "allocated", "unhealthy").optional(),
-  products: k
-    .listMap(
-      z.object({
-        product: z.string().max(128),
-        count: k.count,
-        memoryMiB: k.count.optional(),
-        driverVersions: k.set(z.string().max(64), 8).optional(),
-        migCapable: z.boolean().optional(),
-      }),
-      "product",
-      64,
-    )
-    .optional(),
-  mig: z
-    .object({
-      strategy: z.enum(["None", "Single", "Mixed"]),
-      devices: k
-        .listMap(
-          z.object({ profile: z.string().max(64), count: k.count, allocated: k.count }),
-          "profile",
-          64,
-        )
-        .optional(),
-    })
-    .optional(),
-  sampling: z
-    .object({
-      effectivePeriodMilliseconds: k.count.optional(),
-      reason: z.string().max(256).optional(),
-    })
-    .optional()
-    .describe("What the agents really do; slower than asked where the budget says so."),
-  topProblems: k
-    .list(
-      z.object({
-        node: z.string().max(253),
-        reason: z.string().max(256),
-        since: k.time.optional(),
-      }),
-      20,
-    )
-    .optional(),
-  lastInventoryTime: k.time.optional(),
-});
-export type GpuPoolStatus = z.infer<typeof GpuPoolStatus>;
+export type GpuPoolStatus = z.infer<typeof PoolStatus>;
 
 export const gpuPool: k.CustomResource = {
   kind: "GpuPool",
@@ -313,7 +294,7 @@ export const gpuPool: k.CustomResource = {
   scope: "Cluster",
   doc: "A pool of GPU nodes: which, watched by what agent, how often, at what price.",
   spec: GpuPoolSpec,
-  status: GpuPoolStatus,
+  status: PoolStatus,
   rules: [
     ["size(self.metadata.name) <= 48", "metadata.name may have at most 48 characters"],
     [

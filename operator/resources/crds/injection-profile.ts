@@ -11,9 +11,15 @@ export const InjectionProfileSpec = z.object({
   secretName: k
     .text(63, "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", "secretName must be a DNS subdomain")
     .describe("Secret of this namespace with the key; pods start without it, too."),
-  mode: z.enum(["OptIn", "OptOut"]).default("OptIn"),
-  containers: z.enum(["All", "First"]).default("All"),
-  delivery: z.enum(["Env", "EnvAndFile"]).default("Env"),
+  mode: z
+    .enum(["OptIn", "OptOut"])
+    .default("OptIn")
+    .describe("Whether a pod asks for injection or has to refuse it."),
+  containers: z.enum(["All", "First"]).default("All").describe("Of a pod that names none."),
+  delivery: z
+    .enum(["Env", "EnvAndFile"])
+    .default("Env")
+    .describe("`EnvAndFile` mounts the key, too."),
   resourceAttributes: k
     .map(48, 128, [
       "self.all(key, !key.contains(',') && !key.contains('=') && !self[key].contains(',') && !self[key].contains('=') && !self[key].contains('$'))",

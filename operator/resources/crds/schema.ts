@@ -66,14 +66,18 @@ export const intOrString = z
   .union([z.int(), z.string()])
   .meta({ "x-kubernetes-int-or-string": true });
 
+export const observedGeneration = int64(0, Number.MAX_SAFE_INTEGER).describe(
+  "The `metadata.generation` that this speaks of.",
+);
+
 export const conditions = listMap(
   z.object({
-    type: z.string().max(64),
-    status: z.enum(["True", "False", "Unknown"]),
-    observedGeneration: int64(0, Number.MAX_SAFE_INTEGER).optional(),
-    lastTransitionTime: time,
-    reason: z.string().min(1).max(64),
-    message: z.string().max(32_768),
+    type: z.string().max(64).describe("What is spoken of."),
+    status: z.enum(["True", "False", "Unknown"]).describe("Whether it holds."),
+    observedGeneration: observedGeneration.optional(),
+    lastTransitionTime: time.describe("When `status` changed."),
+    reason: z.string().min(1).max(64).describe("Why, in one word that programs may rely on."),
+    message: z.string().max(32_768).describe("Why, and what to do, for people."),
   }),
   "type",
   16,

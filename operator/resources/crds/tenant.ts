@@ -7,6 +7,7 @@
 import * as z from "zod";
 import { captureModes, scopes } from "@axonize/core/contract/tenant";
 import * as k from "./schema.ts";
+import { TenantStatus } from "./tenant-status.ts";
 
 export const injectionModes = ["OptIn", "OptOut", "Disabled"] as const;
 const InjectionMode = z.enum(injectionModes);
@@ -71,7 +72,7 @@ const Rotation = z
 
 const ApiKey = z
   .object({
-    name: k.dnsLabel("apiKeys[].name", 20),
+    name: k.dnsLabel("apiKeys[].name", 20).describe("Of the key; its Secret is named after it."),
     // Atomic: an apply that names others than the default must not be merged with it.
     scopes: k
       .list(z.enum(scopes), scopes.length)
@@ -82,7 +83,8 @@ const ApiKey = z
           "!self.exists(s, s == 'Admin') || size(self) == 1",
           "apiKeys[].scopes may not join Admin with another scope",
         ]),
-      ),
+      )
+      .describe("What may be done with it: send, read, administrate."),
     distribution: z
       .enum(["AllNamespaces", "OperatorNamespace"])
       .default("AllNamespaces")
@@ -95,7 +97,9 @@ const ApiKey = z
       )
       .optional()
       .describe("Default: `axonize-<name>`."),
-    rotation: Rotation.prefault({}),
+    rotation: Rotation.prefault({}).describe(
+      "When it is replaced, and how long the old one counts.",
+    ),
   })
   .meta(
     k.rules(
@@ -135,7 +139,7 @@ const Quotas = z
 
 const Retention = z
   .object({
-    traceDays: k.int32(1, 3650).default(30),
+    traceDays: k.int32(1, 3650).default(30).describe("Spans: all but what `payloadDays` is for."),
     payloadDays: k
       .int32(1, 3650)
       .default(7)
@@ -198,7 +202,12 @@ export const AxonizeTenantSpec = z
       .dnsLabel("tenantID", 53)
       .optional()
       .describe("Public id, in the API and in keys. Default: the resource's name."),
-    displayName: z.string().min(1).max(63).optional(),
+    displayName: z
+      .string()
+      .min(1)
+      .max(63)
+      .optional()
+      .describe("For people, on the dashboard. Default: the tenant's id."),
     adminState: z
       .enum(["Active", "ReadOnly", "Suspended"])
       .default("Active")
@@ -213,7 +222,12 @@ export const AxonizeTenantSpec = z
       .enum(["IfUnowned", "Force"])
       .default("IfUnowned")
       .describe("Of a tenant of this id that is there already."),
-    namespaces: k.listMap(Namespace, "name", 256).optional(),
+    namespaces: k
+      .listMap(Namespace, "name", 256)
+      .optional()
+      .describe(
+        "Whose pods send as this tenant. A namespace has one tenant: the first to bind it.",
+      ),
     apiKeys: k
       .listMap(ApiKey, "name", 8)
       .meta(
@@ -226,17 +240,29 @@ export const AxonizeTenantSpec = z
       .describe(
         "Keys are declared here, their values are in Secrets. What is there by default, a later server-side apply adds to.",
       ),
-    quotas: Quotas.prefault({}),
-    retention: Retention.prefault({}),
+    quotas: Quotas.prefault({}).describe("How much may be sent, and what becomes of the rest."),
+    retention: Retention.prefault({}).describe("For how long what was sent can be read."),
     privacy: z
-      .object({ capturePayloads: z.enum(captureModes).default("None") })
+      .object({
+        capturePayloads: z
+          .enum(captureModes)
+          .default("None")
+          .describe("`None` drops them, `Redacted` keeps how long they were, `Full` keeps them."),
+      })
       .prefault({})
       .describe("What happens to prompts and completions before storage."),
     sampling: z
-      .object({ tracesPerMillion: k.int32(0, 1_000_000).default(1_000_000) })
+      .object({
+        tracesPerMillion: k
+          .int32(0, 1_000_000)
+          .default(1_000_000)
+          .describe("Of a million traces, each whole; the others are left out and counted."),
+      })
       .prefault({})
       .describe("How many traces are kept, by their id."),
-    injection: Injection.prefault({}),
+    injection: Injection.prefault({}).describe(
+      "What pods of the namespaces get when they are made.",
+    ),
   })
   .meta(
     k.rules([
@@ -248,68 +274,7 @@ export const AxonizeTenantSpec = z
 export type AxonizeTenantSpec = z.infer<typeof AxonizeTenantSpec>;
 export type ApiKeySpec = AxonizeTenantSpec["apiKeys"][number];
 
-export const namespaceStates = ["Bound", "Conflict", "Denied", "Missing", "Terminating"] as const;
-
-export const AxonizeTenantStatus = z.object({
-  observedGeneration: k.int64(0, Number.MAX_SAFE_INTEGER).optional(),
-  tenantID: z.string().max(63).optional().describe("What the tenant is really called."),
-  databaseID: z.string().max(20).optional(),
-  conditions: k.conditions.optional(),
-  namespaces: k
-    .listMap(
-      z.object({
-        name: z.string().max(63),
-        state: z.enum(namespaceStates),
-        conflictingTenant: z.string().max(253).optional(),
-        keyID: z.string().max(32).optional(),
-        secretResourceVersion: z.string().max(64).optional(),
-        uninjectedPods: k.count
-          .optional()
-          .describe("Pods that run without injection, above nine rounded down."),
-        boundTime: k.time.optional(),
-      }),
-      "name",
-      256,
-    )
-    .optional(),
-  boundNamespaces: k.count.optional(),
-  apiKeys: k
-    .listMap(
-      z.object({
-        name: z.string().max(20),
-        currentKeyID: z.string().max(32).optional(),
-        previousKeyID: z.string().max(32).optional(),
-        previousExpiresTime: k.time.optional(),
-        lastRotationTime: k.time.optional(),
-        nextRotationTime: k.time.optional(),
-        lastUsedTime: k.time.optional().describe("By day."),
-      }),
-      "name",
-      8,
-    )
-    .optional()
-    .describe("Ids of keys, never their values."),
-  usage: z
-    .object({
-      windowStart: k.time,
-      windowEnd: k.time,
-      spans: k.bigCount,
-      ingestBytes: k.bigCount,
-      gpuSeconds: z.string().max(32).describe("Span duration × devices."),
-      quotaUsedPercent: k.count,
-    })
-    .optional()
-    .describe("Of the hour; written at most every 5 minutes."),
-  retention: z
-    .object({
-      effectiveTraceDays: k.int32(1, 3650).optional(),
-      effectivePayloadDays: k.int32(1, 3650).optional(),
-    })
-    .optional(),
-  lastHandledRotateAt: z.string().max(256).optional(),
-  lastHandledReconcileAt: z.string().max(256).optional(),
-});
-export type AxonizeTenantStatus = z.infer<typeof AxonizeTenantStatus>;
+export type AxonizeTenantStatus = z.infer<typeof TenantStatus>;
 
 export const axonizeTenant: k.CustomResource = {
   kind: "AxonizeTenant",
@@ -318,7 +283,7 @@ export const axonizeTenant: k.CustomResource = {
   scope: "Cluster",
   doc: "A tenant: whose telemetry it is, which namespaces send it, with which keys and limits.",
   spec: AxonizeTenantSpec,
-  status: AxonizeTenantStatus,
+  status: TenantStatus,
   rules: [
     ["size(self.metadata.name) <= 53", "metadata.name may have at most 53 characters"],
     [
