@@ -138,6 +138,14 @@ test("the fleet counts devices, not slices, and what is unknown is not zero", ()
   assert.equal(funnelOf([held]).idle, 0, "what nobody measured is not idle");
   const still = { ...held, reading: { ...held.reading, utilizationRatio: 0 } };
   assert.equal(funnelOf([still]).idle, 1);
+  // A tenant's answer: slices alone, whose cards are not its to see.
+  const slices = gpus.filter(({ parentUuid }) => parentUuid !== "");
+  assert.ok(slices.length > 0);
+  assert.equal(funnelOf(slices).total, slices.length);
+  assert.equal(
+    groupFleet(slices).reduce((sum, { count }) => sum + count, 0),
+    slices.length,
+  );
 });
 
 test("limits read as typed and print back to the same number", () => {

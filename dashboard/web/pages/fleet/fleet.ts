@@ -103,17 +103,19 @@ export interface ModelGroup {
   readonly count: number;
 }
 
+/** GPUs, and each slice whose GPU is not among them: a tenant sees the slices that its own pods hold. */
+function devicesOf(gpus: readonly Gpu[]): readonly Gpu[] {
+  const whole = new Set(gpus.flatMap((gpu) => (gpu.parentUuid === "" ? [gpu.uuid] : [])));
+  return gpus.filter((gpu) => gpu.parentUuid === "" || !whole.has(gpu.parentUuid));
+}
+
 /** By GPU model, then by node, each node's devices by index. */
 export function groupFleet(gpus: readonly Gpu[]): readonly ModelGroup[] {
   const slices = Map.groupBy(
     gpus.filter((gpu) => gpu.parentUuid !== ""),
     (gpu) => gpu.parentUuid,
   );
-  const whole = gpus.filter((gpu) => gpu.parentUuid === "");
-  const known = new Set(whole.map((gpu) => gpu.uuid));
-  // A slice whose GPU did not report stands for itself.
-  const alone = gpus.filter((gpu) => gpu.parentUuid !== "" && !known.has(gpu.parentUuid));
-  const groups = Map.groupBy([...whole, ...alone], (gpu) => gpu.name);
+  const groups = Map.groupBy(devicesOf(gpus), (gpu) => gpu.name);
   return [...groups]
     .map(([name, members]) => ({
       name: shortName(name),
@@ -168,10 +170,10 @@ export interface Funnel {
   readonly powerWatts: number | null;
 }
 
-/** Devices, not slices; a card in slices is as busy as they are together. Effective: more than half. */
+/** What the grid has a cell for, slices within their card; a card in slices is as busy as they are together. Effective: more than half. */
 export function funnelOf(gpus: readonly Gpu[]): Funnel {
   const slices = Map.groupBy(gpus, (gpu) => gpu.parentUuid);
-  const devices = gpus.filter((gpu) => gpu.parentUuid === "");
+  const devices = devicesOf(gpus);
   const busy = (gpu: Gpu): number =>
     gpu.stale ? 0 : (activity(gpu) ?? meanActivity(slices.get(gpu.uuid) ?? []));
   // What nobody measured is not called idle: a partitioned card tells of its slices only to the privileged.
