@@ -39,7 +39,7 @@ export const hardRatio = 0.9;
  */
 export const bodyStartBytes = 4 * MiB;
 export const bodyGuessBytes = 512 * KiB;
-/** Of the budget, one tenant's bodies may have this much when another one begins. */
+/** Of the budget, one tenant's bodies may have this much together: 128 MiB, the largest and what it inflates to. */
 export const tenantShareRatio = 0.5;
 /** Requests that wait for room. Each may hold one HTTP/2 stream window: 256 × 256 KiB = 64 MiB. */
 export const roomWaiting = 256;

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { request } from "node:http";
+import { request, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { connect as connectHttp2 } from "node:http2";
 import { test } from "node:test";
@@ -127,6 +127,27 @@ test("a tenant beyond its share is told to wait, and another is served meanwhile
   for (const request of held) request.destroy();
 });
 
+test("bodies that begin small and grow stop at their tenant's share", async () => {
+  await using stores = await useStores();
+  const greedy = await tenantWithKey(stores.sql, "greedy-later");
+  const modest = await tenantWithKey(stores.sql, "modest-later");
+  await using running = await startIngest(stores, { memoryBytes: 8 * 1024 * 1024 });
+  await running.access.refresh();
+  // No length is declared, so each is let in with a guess; all of them then send more.
+  const growing = Array.from({ length: 4 }, () => halfBody(running.httpPort, greedy));
+  const statuses = growing.map(async (sent) => {
+    sent.write(Buffer.alloc(1_800_000));
+    // The one argument of `response` is the answer.
+    const [answer] = (await once(sent, "response")) as [IncomingMessage];
+    return answer.statusCode;
+  });
+  assert.equal(await Promise.race(statuses), 429, "one that would go beyond the share");
+  const body = traceRequest(someSpans(2));
+  const served = await running.post("/v1/traces", body, { "x-axonize-key": modest });
+  assert.equal(served.status, 200);
+  for (const sent of growing) sent.destroy();
+});
+
 async function tenantWithKey(
   sql: Awaited<ReturnType<typeof useStores>>["sql"],
   id: string,
@@ -138,7 +159,8 @@ async function tenantWithKey(
 }
 
 /** A request that sends the first byte of the body that it announces. */
-function halfBody(port: number, key: string, length: number) {
+/** A body that began; it is sent in chunks where no length is given. */
+function halfBody(port: number, key: string, length?: number) {
   const sending = request({
     port,
     host: "127.0.0.1",
@@ -146,7 +168,7 @@ function halfBody(port: number, key: string, length: number) {
     method: "POST",
     headers: {
       "content-type": "application/x-protobuf",
-      "content-length": length,
+      ...(length === undefined ? {} : { "content-length": length }),
       "x-axonize-key": key,
     },
   });

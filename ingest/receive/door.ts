@@ -115,7 +115,7 @@ interface Share {
 }
 
 function createTicket(
-  deps: { budget: Budget; pipeline: Pipeline },
+  deps: { budget: Budget; pipeline: Pipeline; shareBytes: number },
   options: {
     visit: Visit;
     sender: Sender;
@@ -129,6 +129,9 @@ function createTicket(
   let { admitted: taken } = options;
   let read = 0;
   const grow = (bytes: number): Refused | undefined => {
+    // One body alone always may: the largest and what it inflates to are within the share.
+    const others = share.bytes - taken;
+    if (others > 0 && share.bytes + bytes > deps.shareBytes) return overShare();
     if (!deps.budget.reserve(bytes)) return full();
     taken += bytes;
     share.bytes += bytes;
