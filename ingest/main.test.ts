@@ -56,7 +56,12 @@ test("several processes and a newer version of them make and share one pair of e
     AXONIZE_POSTGRES_URL: stores.postgresUrl.replace(/\/[^/]*$/, `/${fresh}`),
     AXONIZE_ADMIN_KEY: adminKey,
   };
-  const sql = createPostgres({ url: env.AXONIZE_POSTGRES_URL, application: "test", max: 2 });
+  const sql = createPostgres({
+    url: env.AXONIZE_POSTGRES_URL,
+    application: "test",
+    log: silentLog,
+    max: 2,
+  });
   const clickhouse = createClickHouse({ url: env.AXONIZE_CLICKHOUSE_URL, application: "test" });
   const dir = await mkdtemp(join(tmpdir(), "axonize-newer-"));
   try {
@@ -92,7 +97,7 @@ test("several processes and a newer version of them make and share one pair of e
     assert.equal((await send(back.http, headers)).status, 200);
   } finally {
     await clickhouse.command({ query: `DROP DATABASE IF EXISTS ${fresh}` });
-    await Promise.all([clickhouse.close(), sql.end({ timeout: 1 })]);
+    await Promise.all([clickhouse.close(), sql.end()]);
     await stores.sql.unsafe(`DROP DATABASE ${fresh} WITH (FORCE)`);
     await rm(dir, { recursive: true, force: true });
   }

@@ -33,7 +33,7 @@ await runProcess({
       namespace: access.namespace,
     });
     const registry = createRegistry();
-    const sql = createPostgres({ url: config.postgresUrl, application: "axonize-operator" });
+    const sql = createPostgres({ url: config.postgresUrl, application: "axonize-operator", log });
     const onFatal = (): never => process.exit(1);
     const deps = { access, sql, clock, log, registry, onFatal };
     const operator = await createOperator(deps, config, signal);
@@ -41,7 +41,7 @@ await runProcess({
     return {
       stop: async () => {
         await operator[Symbol.asyncDispose]();
-        await sql.end({ timeout: 1 });
+        await sql.end();
       },
     };
   },

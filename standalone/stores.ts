@@ -117,9 +117,9 @@ async function openPostgres(deps: Deps, options: StoreOptions): Promise<Opened<S
       ? await startPostgres({ dataDir: options.dataDir, log: deps.log, signal: options.signal })
       : undefined;
   const url = embedded?.url ?? options.postgresUrl ?? "";
-  const client = createPostgres({ url, application: "axonize-standalone" });
+  const client = createPostgres({ url, application: "axonize-standalone", log: deps.log });
   const close = async (): Promise<void> => {
-    await client.end({ timeout: 1 });
+    await client.end();
     await embedded?.[Symbol.asyncDispose]();
   };
   let version = "";

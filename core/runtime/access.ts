@@ -13,7 +13,7 @@ import { generateKey, parseKey, sha256 } from "./api-key.ts";
 import { every, type Clock } from "./clock.ts";
 import { errorMessage } from "./error.ts";
 import type { Log } from "./log.ts";
-import { createListener, type Sql } from "./postgres.ts";
+import type { Sql } from "./postgres.ts";
 
 export { generateKey };
 
@@ -116,32 +116,20 @@ export async function createAccess(
   const refresh = coalesce(async () => {
     snapshot = await readSnapshot(sql, log);
   });
-  const follow = createListener({ sql, log }, "axonize_access", () => {
-    refresh().catch((error: unknown) => {
-      // The poll tries again within 3 s.
-      log.warn({ event: "access.stale", reason: errorMessage(error) });
-    });
+  const onError = (error: unknown): void => {
+    // The poll tries again within 3 s.
+    log.warn({ event: "access.stale", reason: errorMessage(error) });
+  };
+  const listening = sql.listen("axonize_access", () => {
+    refresh().catch(onError);
   });
-  await follow.ensure();
   let flushedAt = clock.monotonic();
-  const poll = every(
-    {
-      clock,
-      ms: limits.pollMs,
-      signal: abort.signal,
-      onError: (error) => {
-        log.warn({ event: "access.stale", reason: errorMessage(error) });
-        follow.lost();
-      },
-    },
-    async () => {
-      await refresh();
-      await follow.ensure();
-      if (clock.monotonic() - flushedAt < limits.usedFlushMs) return;
-      flushedAt = clock.monotonic();
-      await writeUsed(sql, used);
-    },
-  );
+  const poll = every({ clock, ms: limits.pollMs, signal: abort.signal, onError }, async () => {
+    await refresh();
+    if (clock.monotonic() - flushedAt < limits.usedFlushMs) return;
+    flushedAt = clock.monotonic();
+    await writeUsed(sql, used);
+  });
   const authenticate = createAuthenticate({ clock, used, snapshot: () => snapshot }, options);
   return {
     authenticate,
@@ -149,8 +137,8 @@ export async function createAccess(
     refresh,
     [Symbol.asyncDispose]: async () => {
       abort.abort();
+      listening[Symbol.dispose]();
       await poll;
-      await follow.stop();
       try {
         await writeUsed(sql, used);
       } catch (error) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as z from "zod";
-import { isLoopback, Listen, parseConfig, printConfig } from "./config.ts";
+import { isLoopback, Listen, parseConfig, PostgresUrl, printConfig } from "./config.ts";
 import { StartError } from "./error.ts";
 
 const Schema = z.object({
@@ -34,6 +34,23 @@ test("a wrong value is refused with the variable's name", () => {
 test("IPv6 listen addresses lose their brackets, ports above 65535 are refused", () => {
   assert.deepEqual(Listen.parse("[::1]:0"), { host: "::1", port: 0 });
   assert.throws(() => Listen.parse("127.0.0.1:70000"));
+});
+
+test("a PostgreSQL URL says what it is and a mode of TLS that there is", () => {
+  for (const url of [
+    "postgres://u:p%2F@db:5432/axonize?sslmode=verify-full&sslrootcert=/etc/ca.crt",
+    "postgresql://u@localhost/axonize?host=/var/run/postgresql",
+    "postgres://u@db/axonize?a=b&sslmode=disable",
+  ]) {
+    assert.equal(PostgresUrl.parse(url), url);
+  }
+  for (const url of [
+    "mysql://db/axonize",
+    "postgres://u@db/axonize?sslmode=verify_full",
+    "postgres://u@db/axonize?sslmode=",
+  ]) {
+    assert.throws(() => PostgresUrl.parse(url), url);
+  }
 });
 
 test("printing masks secrets and passwords in URLs", () => {

@@ -43,10 +43,15 @@ export const ClickHouseUrl = z.url({
   error: "must be http(s)://user:password@host:port/database",
 });
 
-export const PostgresUrl = z.url({
-  protocol: /^postgres(ql)?$/,
-  error: "must be postgres://user:password@host:port/database",
-});
+export const PostgresUrl = z
+  .url({
+    protocol: /^postgres(ql)?$/,
+    error: "must be postgres://user:password@host:port/database",
+  })
+  .refine(
+    (url) => !/[?&]sslmode=(?!(disable|prefer|require|no-verify|verify-(ca|full))(&|$))/.test(url),
+    "sslmode must be disable, require, verify-ca or verify-full",
+  );
 
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || host.startsWith("127.");

@@ -18,6 +18,9 @@ import type { Sql } from "./postgres.ts";
 /** Any number that is ours alone in the database. */
 const advisoryLock = 43_174_318;
 
+/** Of all there is to apply: an index over what a year of identity left is built in minutes. */
+export const migrationsMs = 3_600_000;
+
 export async function migrateClickHouse(
   client: ClickHouseClient,
   options: { dir: string; cluster?: string; log: Log },
@@ -47,7 +50,7 @@ export async function migrateClickHouse(
 
 export async function migratePostgres(sql: Sql, options: { dir: string; log: Log }): Promise<void> {
   const migrations = await readMigrations(options.dir);
-  await sql.begin(async (tx) => {
+  await sql.within(migrationsMs).begin(async (tx) => {
     await tx`SELECT pg_advisory_xact_lock(${advisoryLock})`;
     await tx`
       CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -10,7 +10,7 @@ import { createClickHouse, type ClickHouseClient } from "./clickhouse.ts";
 import type { Clock } from "./clock.ts";
 import { errorMessage, StartError } from "./error.ts";
 import type { Log } from "./log.ts";
-import { createDatabase, migrateClickHouse, migratePostgres } from "./migrate.ts";
+import { createDatabase, migrateClickHouse, migratePostgres, migrationsMs } from "./migrate.ts";
 import { createPostgres, type Sql } from "./postgres.ts";
 
 export interface Servers extends AsyncDisposable {
@@ -46,9 +46,9 @@ export async function openServers(
 ): Promise<Servers> {
   const { application, clickhouseUrl, clickhouseCluster: cluster, postgresUrl } = options;
   const clickhouse = createClickHouse({ url: clickhouseUrl, application });
-  const sql = createPostgres({ url: postgresUrl, application });
+  const sql = createPostgres({ url: postgresUrl, application, log: deps.log });
   const close = async (): Promise<void> => {
-    await Promise.all([clickhouse.close(), sql.end({ timeout: 1 })]);
+    await Promise.all([clickhouse.close(), sql.end()]);
   };
   try {
     await Promise.all([
@@ -87,17 +87,10 @@ export async function openServers(
 
 /** ClickHouse has no lock of its own, so PostgreSQL's stands for both. It goes with its connection. */
 async function oneAtATime(sql: Sql, work: () => Promise<void>): Promise<void> {
-  const held = await sql.reserve();
-  try {
-    await held`SELECT pg_advisory_lock(${advisoryLock})`;
-    try {
-      await work();
-    } finally {
-      await held`SELECT pg_advisory_unlock(${advisoryLock})`;
-    }
-  } finally {
-    held.release();
-  }
+  await sql.within(migrationsMs).begin(async (tx) => {
+    await tx`SELECT pg_advisory_xact_lock(${advisoryLock})`;
+    await work();
+  });
 }
 
 /** Asks the URL's database, and makes it where the server does not have it. */
@@ -136,7 +129,7 @@ export async function untilAnswers(
       return;
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? "";
-      const passing = /^(ECONN|EHOST|ENET|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|57P03|CONNECT)/.test(code);
+      const passing = /^(ECONN|EHOST|ENET|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|57P03|08006)/.test(code);
       if (!passing || deps.clock.monotonic() > deadline) {
         throw new StartError(
           `${name} does not serve us: ${errorMessage(error).trim() || code}. Check that the server runs, that its address, user and password in the URL are right, and that this machine may reach it.`,

@@ -112,11 +112,13 @@ test("samples, events, identity and status of an agent end in both stores, and t
   const [silicon] = await stores.sql`SELECT count(*) AS n FROM physical_gpus WHERE node = 'node-a'`;
   assert.equal(silicon?.["n"], 2);
   const row = await eventually(async () => {
-    const [found] = await stores.sql`SELECT version, status, offset_ms FROM agents`;
-    return found?.["offset_ms"] === null ? undefined : found;
+    const [found] = await stores.sql<
+      { version: string; status: Record<string, unknown>; offset_ms: number | null }[]
+    >`SELECT version, status, offset_ms FROM agents`;
+    return found?.offset_ms === null ? undefined : found;
   }, waitMs);
-  assert.equal(row["version"], "test");
-  assert.deepEqual(row["status"].unjoinedSeconds, { no_pod: 3 });
+  assert.equal(row.version, "test");
+  assert.deepEqual(row.status["unjoinedSeconds"], { no_pod: 3 });
   assert.ok(Math.abs(exporter.state().clockOffsetMs ?? Infinity) < 1_000);
 });
 

@@ -8,7 +8,7 @@
  * telling twice does no harm. Of a key at most one interval is open: an older one that nobody closed,
  * because the agent that knew of it died with its memory, ends where the next one begins.
  */
-import type { Sql } from "@axonize/core/runtime/postgres";
+import type { Sql, Tx } from "@axonize/core/runtime/postgres";
 import type { Durable } from "./frames.ts";
 import { lastOfEach, rowOf, statements } from "./identity-rows.ts";
 import * as limits from "./limits.ts";
@@ -128,13 +128,11 @@ export function createIdentityStore(deps: { sql: Sql }): IdentityStore {
   };
 }
 
-type Transaction = Parameters<Parameters<Sql["begin"]>[1]>[0];
-
 /** Runs the task while no other stream can claim the node; throws where one has. */
 async function holding(
   sql: Sql,
   { cluster, node, claim }: Writer,
-  task: (tx: Transaction) => Promise<void>,
+  task: (tx: Tx) => Promise<void>,
 ): Promise<void> {
   await sql.begin(async (tx) => {
     const rows = await tx`
@@ -181,7 +179,7 @@ function gpusOf(devices: readonly Device[]) {
 }
 
 async function commit(
-  tx: Transaction,
+  tx: Tx,
   agent: AgentName,
   batch: Durable,
   { identity, status }: CommittedRecords,
@@ -196,13 +194,10 @@ async function commit(
   await tx`
     INSERT INTO agents (cluster, node, epoch, version, sequence, status, first_change)
     VALUES (${agent.cluster}, ${agent.node}, ${batch.epoch}, '', ${batch.sequence},
-      ${status === undefined ? null : tx.json(jsonOf(status))},
-      ${identity.length === 0 ? null : tx`pg_current_xact_id()`})
+      ${status === undefined ? null : tx.json(status)},
+      ${identity.length === 0 ? null : tx.part`pg_current_xact_id()`})
     ON CONFLICT (cluster, node, epoch) DO UPDATE SET
       sequence = GREATEST(agents.sequence, EXCLUDED.sequence), last_report = now(),
       status = COALESCE(EXCLUDED.status, agents.status),
       first_change = COALESCE(agents.first_change, EXCLUDED.first_change)`;
 }
-
-/** Safe: it came as JSON. */
-const jsonOf = (status: object): Parameters<Sql["json"]>[0] => status as Parameters<Sql["json"]>[0];

@@ -6,7 +6,7 @@
 import { every, type Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
-import { createListener, type Sql } from "@axonize/core/runtime/postgres";
+import type { Sql } from "@axonize/core/runtime/postgres";
 import type { AgentName } from "./identity-store.ts";
 import * as limits from "./limits.ts";
 
@@ -42,22 +42,19 @@ export function createPoolConfigs(
     running = running.then(read).catch(stale);
     await running;
   };
-  const listen = createListener(deps, "axonize_gpu_pools", () => void refresh());
-  const start = listen.ensure().catch(stale).then(refresh);
+  const start = refresh();
+  const listening = sql.listen("axonize_gpu_pools", () => void refresh());
   const poll = every(
     { clock, ms: limits.poolPollMs, signal: abort.signal, onError: stale },
-    async () => {
-      await refresh();
-      await listen.ensure();
-    },
+    refresh,
   );
   return {
     of: (agent) => byNode.get(keyOf(agent)),
     [Symbol.asyncDispose]: async () => {
       abort.abort();
       await start;
+      listening[Symbol.dispose]();
       await poll;
-      await listen.stop();
       await running;
     },
   };

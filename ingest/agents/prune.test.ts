@@ -17,7 +17,7 @@ async function allocationEnded(sql: Sql, key: string, days: number | undefined):
     INSERT INTO allocations (cluster, node, key, valid_from, valid_to, namespace, pod, container,
       resource_name, resource_id, resource_uuid, stale)
     VALUES ('', 'node-a', ${key}, now() - interval '5000 days',
-      ${days === undefined ? null : sql`now() - ${days} * interval '1 day'`},
+      ${days === undefined ? null : sql.part`now() - ${days} * interval '1 day'`},
       'team-a', 'p', 'main', 'nvidia.com/gpu', 'r', 'GPU-1', false)`;
 }
 

@@ -87,8 +87,8 @@ async function pruneOnce(sql: Sql, rows: number): Promise<Map<string, number>> {
     const days = Math.max(kept?.days ?? 0, limits.deviceDays) + limits.lateDays;
     for (const table of tables) {
       const { count } = await tx`
-        DELETE FROM ${tx(table)} WHERE ctid = ANY(ARRAY(
-          SELECT ctid FROM ${tx(table)}
+        DELETE FROM ${tx.id(table)} WHERE ctid = ANY(ARRAY(
+          SELECT ctid FROM ${tx.id(table)}
           WHERE valid_to < now() - ${days} * interval '1 day' ORDER BY valid_to LIMIT ${rows}))`;
       deleted.set(table, count);
     }

@@ -9,7 +9,7 @@
 import { every, type Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
-import { createListener, type Sql } from "@axonize/core/runtime/postgres";
+import type { Sql } from "@axonize/core/runtime/postgres";
 import * as limits from "./limits.ts";
 import type { AttributeMetrics } from "./metrics.ts";
 import type { IdentityView, Interval } from "./view.ts";
@@ -51,8 +51,7 @@ export async function createFollower(deps: Deps): Promise<Follower> {
       log.warn({ event: "identity.stale", reason: errorMessage(error) });
     });
   };
-  const listen = createListener(deps, "axonize_identity", onNotice);
-  await listen.ensure();
+  const listening = deps.sql.listen("axonize_identity", onNotice);
   const poll = every(
     {
       clock,
@@ -61,12 +60,10 @@ export async function createFollower(deps: Deps): Promise<Follower> {
       onError: (error) => {
         deps.metrics.stale.set(1);
         log.warn({ event: "identity.stale", reason: errorMessage(error) });
-        listen.lost();
       },
     },
     async () => {
       await refresh();
-      await listen.ensure();
       deps.metrics.stale.set(0);
       deps.view.prune(clock.now() - limits.keptMs);
     },
@@ -75,8 +72,8 @@ export async function createFollower(deps: Deps): Promise<Follower> {
     refresh,
     [Symbol.asyncDispose]: async () => {
       abort.abort();
+      listening[Symbol.dispose]();
       await poll;
-      await listen.stop();
       await running.catch(() => undefined); // told to who asked
     },
   };
@@ -114,13 +111,13 @@ function createReader({ sql, clock, log, metrics, view }: Deps): () => Promise<v
   let since = "0";
   return async () => {
     const kept = new Date(clock.now() - limits.keptMs);
-    const read = await sql.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY", async (tx) => {
+    const read = await sql.begin(async (tx) => {
       const [snapshot] = await tx<{ xmin: string }[]>`
         SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin`;
-      const common = tx`cluster, node, key, pod_uid, namespace, pod, container,
+      const common = tx.part`cluster, node, key, pod_uid, namespace, pod, container,
         extract(epoch FROM valid_from)::double precision * 1000 AS from_ms,
         extract(epoch FROM valid_to)::double precision * 1000 AS to_ms`;
-      const changed = tx`changed >= ${since}::text::xid8 AND (valid_to IS NULL OR valid_to > ${kept})
+      const changed = tx.part`changed >= ${since}::text::xid8 AND (valid_to IS NULL OR valid_to > ${kept})
         ORDER BY valid_from DESC LIMIT ${limits.intervals}`;
       const allocations = await tx<AllocationRow[]>`
         SELECT ${common}, resource_uuid FROM allocations WHERE ${changed}`;
@@ -131,7 +128,7 @@ function createReader({ sql, clock, log, metrics, view }: Deps): () => Promise<v
       const tenants = await tx<{ cluster: string; namespace: string; num: number }[]>`
         SELECT n.cluster, n.namespace, t.num FROM tenant_namespaces n JOIN tenants t ON t.id = n.tenant_id`;
       return { xmin: snapshot?.xmin ?? since, allocations, bindings, tenants };
-    });
+    }, "REPEATABLE READ READ ONLY");
     const refused = view.put([
       ...read.allocations.map(fromAllocation),
       ...read.bindings.map(fromBinding),

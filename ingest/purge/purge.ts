@@ -79,19 +79,12 @@ export async function purgeDue(
 const lockSpace = 0x70757267;
 
 async function alone({ sql }: Deps, job: Job, work: () => Promise<void>): Promise<void> {
-  const connection = await sql.reserve();
-  try {
-    const [row] = await connection<{ locked: boolean }[]>`
-      SELECT pg_try_advisory_lock(${lockSpace}, ${job.tenant_num}) AS locked`;
-    if (row?.locked !== true) return;
-    try {
-      await work();
-    } finally {
-      await connection`SELECT pg_advisory_unlock(${lockSpace}, ${job.tenant_num})`;
-    }
-  } finally {
-    connection.release();
-  }
+  // As long as it takes; the lock goes with its connection.
+  await sql.within(Infinity).begin(async (tx) => {
+    const [row] = await tx<{ locked: boolean }[]>`
+      SELECT pg_try_advisory_xact_lock(${lockSpace}, ${job.tenant_num}) AS locked`;
+    if (row?.locked === true) await work();
+  });
 }
 
 async function purge(

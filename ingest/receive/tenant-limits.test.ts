@@ -23,8 +23,8 @@ after(async () => {
   await Promise.all([one[Symbol.asyncDispose](), two[Symbol.asyncDispose]()]);
 });
 
-async function addTenant(id: string, columns: Record<string, unknown> = {}) {
-  await stores.sql`INSERT INTO tenants ${stores.sql({ id, name: id, ...columns })}`;
+async function addTenant(id: string, columns: Record<string, string | number> = {}) {
+  await stores.sql`INSERT INTO tenants ${stores.sql.row({ id, name: id, ...columns })}`;
   const made = generateKey();
   await stores.sql`
     INSERT INTO api_keys (id, tenant_id, secret_sha256, scopes)
@@ -32,8 +32,8 @@ async function addTenant(id: string, columns: Record<string, unknown> = {}) {
   await Promise.all([one.access.refresh(), two.access.refresh()]);
   const send = async (to: TestIngest, spans = someSpans(1)): Promise<Response> =>
     await to.post("/v1/traces", traceRequest(spans), { "x-axonize-key": made.key });
-  const set = async (values: Record<string, unknown>): Promise<void> => {
-    await stores.sql`UPDATE tenants SET ${stores.sql(values)} WHERE id = ${id}`;
+  const set = async (values: Record<string, string | number>): Promise<void> => {
+    await stores.sql`UPDATE tenants SET ${stores.sql.set(values)} WHERE id = ${id}`;
   };
   return { key: made.key, send, set };
 }

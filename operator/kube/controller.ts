@@ -216,9 +216,7 @@ function isProgrammerError(error: unknown): boolean {
 export function isUnavailable(error: unknown): boolean {
   if (isApiError(error)) return error.status === 0 || error.status === 429 || error.status >= 500;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  // Node's sockets, postgres.js, and PostgreSQL's classes 08 (connection), 53 (resources), 57P (shutdown),
-  // 25006 (a standby that only reads).
-  return /^(E[A-Z]{3,}|CONNECT\w+|CONNECTION_\w+|08\w{3}|53\w{3}|57P\w{2}|25006|unavailable)$/.test(
-    code,
-  );
+  // Node's sockets, and PostgreSQL's classes 08 (connection), 53 (resources), 57P (shutdown), 25006 (a
+  // standby that only reads), 25P03 (it heard nothing of the transaction for too long).
+  return /^(E[A-Z]{3,}|08\w{3}|53\w{3}|57P\w{2}|25006|25P03)$/.test(code);
 }

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { systemClock } from "@axonize/core/runtime/clock";
+import { silentLog } from "@axonize/core/runtime/log";
 import { createPostgres, type Sql } from "@axonize/core/runtime/postgres";
 import { startTcpProxy, type TcpProxy } from "../../ingest/testing/tcp-proxy.ts";
 import { useStores, type Stores } from "../../test/support/stores.ts";
@@ -21,11 +22,11 @@ before(async () => {
   proxy = await startTcpProxy({ host: url.hostname, port: Number(url.port) });
   url.port = String(proxy.port);
   url.hostname = "127.0.0.1";
-  far = createPostgres({ url: url.href, application: "fence-test", max: 2 });
+  far = createPostgres({ url: url.href, application: "fence-test", log: silentLog, max: 2 });
 });
 after(async () => {
   proxy.mend();
-  await far.end({ timeout: 1 });
+  await far.end();
   await proxy[Symbol.asyncDispose]();
 });
 
@@ -86,12 +87,35 @@ test("a PostgreSQL that is away is told in time, and nothing of what was asked c
     await fence.read(async (sql) => await sql`SELECT 1`);
     return true;
   });
-  // The client has begun what it had kept; its connections are idle again.
+  // Whatever had reached the server has ended.
   await eventually(async () => {
     const busy = await stores.sql`
       SELECT FROM pg_stat_activity
       WHERE application_name = 'fence-test' AND state <> 'idle' AND datname = current_database()`;
     return busy.length === 0;
+  });
+  assert.deepEqual(await tenants(), before);
+});
+
+test("a PostgreSQL that falls silent in mid-transaction ends it in time, and nothing of it is kept", async () => {
+  const fence = createFence({ sql: far });
+  const before = await tenants();
+  const started = performance.now();
+  const writing = fence.write({ clusterUid: "c", epoch: 3 }, async (tx) => {
+    await tx`INSERT INTO tenants (id, name) VALUES ('silent', 'silent')`;
+    proxy.freeze();
+    await tx`SELECT 1`;
+  });
+  await assert.rejects(writing, isUnavailable);
+  await assert.rejects(
+    fence.read(async (sql) => await sql`SELECT 1`),
+    isUnavailable,
+  );
+  assert.ok(performance.now() - started < 40_000, "20 s and 8 s");
+  proxy.mend();
+  await eventually(async () => {
+    await fence.write({ clusterUid: "c", epoch: 3 }, async () => await Promise.resolve());
+    return true;
   });
   assert.deepEqual(await tenants(), before);
 });

@@ -50,7 +50,7 @@ export async function readKeys(
       last_used_at, overlap_seconds, ends_with_overlap, scopes, rotate_request
     FROM api_keys
     WHERE tenant_id = ${options.tenantId} AND owner = 'operator' AND cluster = ${options.cluster}
-      ${place === undefined ? sql`` : sql`AND name = ${place.name} AND namespace_uid = ${place.namespaceUid}`}
+      ${place === undefined ? sql.part`` : sql.part`AND name = ${place.name} AND namespace_uid = ${place.namespaceUid}`}
       AND (revoked_at IS NULL OR revoked_at > now() - interval '30 days')
     ORDER BY created_at, id`;
   return rows.map((row) => ({

@@ -71,12 +71,12 @@ export async function putTenant(
   };
   if (before === undefined) {
     const made = await tx`
-      INSERT INTO tenants ${tx({ id, ...owned, owner_seen_at: new Date() })}
+      INSERT INTO tenants ${tx.row({ id, ...owned, owner_seen_at: new Date() })}
       ON CONFLICT (id) DO NOTHING`;
     return made.count === 1;
   }
   const [row] = await tx<(typeof owned)[]>`
-    SELECT ${tx(Object.keys(owned))} FROM tenants WHERE id = ${id}
+    SELECT ${tx.ids(Object.keys(owned))} FROM tenants WHERE id = ${id}
       AND owner_cluster_uid IS NOT DISTINCT FROM ${before.clusterUid ?? null}
       AND owner_uid IS NOT DISTINCT FROM ${before.uid ?? null}
     FOR UPDATE`;
@@ -86,7 +86,7 @@ export async function putTenant(
   );
   if (!isSame) {
     await tx`
-      UPDATE tenants SET ${tx({ ...owned, owner_seen_at: new Date(), updated_at: new Date() })}
+      UPDATE tenants SET ${tx.set({ ...owned, owner_seen_at: new Date(), updated_at: new Date() })}
       WHERE id = ${id}`;
   }
   return true;

@@ -26,11 +26,11 @@ async function withDir(use: (dataDir: string) => Promise<void>): Promise<void> {
 }
 
 async function query<T>(url: string, ask: (sql: Sql) => Promise<T>): Promise<T> {
-  const sql = createPostgres({ url, application: "test", max: 1 });
+  const sql = createPostgres({ url, application: "test", log: silentLog, max: 1 });
   try {
     return await ask(sql);
   } finally {
-    await sql.end({ timeout: 1 });
+    await sql.end();
   }
 }
 

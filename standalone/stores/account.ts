@@ -10,7 +10,7 @@ export async function ensureAccount(
 ): Promise<void> {
   const { user, database, password } = account;
   const [role] = await sql`SELECT 1 FROM pg_roles WHERE rolname = ${user}`;
-  if (role === undefined) await sql`CREATE ROLE ${sql(user)} LOGIN`;
+  if (role === undefined) await sql`CREATE ROLE ${sql.id(user)} LOGIN`;
   // ALTER ROLE takes no parameters: the server itself quotes the text.
   const [alter] = await sql<{ statement: string }[]>`
     SELECT format('ALTER ROLE %I WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD %L',
@@ -18,5 +18,5 @@ export async function ensureAccount(
   if (alter === undefined) throw new Error("PostgreSQL quoted nothing");
   await sql.unsafe(alter.statement);
   const [found] = await sql`SELECT 1 FROM pg_database WHERE datname = ${database}`;
-  if (found === undefined) await sql`CREATE DATABASE ${sql(database)} OWNER ${sql(user)}`;
+  if (found === undefined) await sql`CREATE DATABASE ${sql.id(database)} OWNER ${sql.id(user)}`;
 }

@@ -55,8 +55,8 @@ export async function startStores(
   const application = "axonize-stores";
   const client = createClickHouse({ url: clickhouse.url, application, maxConnections: 2 });
   opening.defer(async () => await client.close());
-  const sql = createPostgres({ url: postgres.url, application, max: 2 });
-  opening.defer(async () => await sql.end({ timeout: 1 }));
+  const sql = createPostgres({ url: postgres.url, application, log: deps.log, max: 2 });
+  opening.defer(async () => await sql.end());
   await ensureAccount(sql, { ...account, password: config.AXONIZE_STORES_POSTGRES_PASSWORD });
   const ops = await startOps({ clickhouse: client, sql }, config.AXONIZE_STORES_OPS_LISTEN);
   opening.defer(async () => await ops.stop());

@@ -75,11 +75,11 @@ async function withDir(use: (dataDir: string) => Promise<void>): Promise<void> {
 }
 
 async function withSql<T>(url: string, ask: (sql: Sql) => Promise<T>): Promise<T> {
-  const sql = createPostgres({ url, application: "test", max: 2 });
+  const sql = createPostgres({ url, application: "test", log: silentLog, max: 2 });
   try {
     return await ask(sql);
   } finally {
-    await sql.end({ timeout: 1 });
+    await sql.end();
   }
 }
 

@@ -122,8 +122,9 @@ test("sampling reaches the ConfigMap and leaves the template; another part of th
     assert.deepEqual(config["metricSets"], ["Power", "Utilization"]);
   });
   await eventually("and so does PostgreSQL, for agents without a file", async () => {
-    const [row] = await stores.sql`SELECT config FROM gpu_pools WHERE name = 'c'`;
-    assert.equal(row?.["config"].periodMs, 250);
+    const [row] = await stores.sql<{ config: Record<string, unknown> }[]>`
+      SELECT config FROM gpu_pools WHERE name = 'c'`;
+    assert.equal(row?.config["periodMs"], 250);
   });
   await eventually("the status has seen it", async () => {
     assert.equal((await statusOf("c")).observedGeneration, 2);

@@ -27,7 +27,7 @@ const children = new Set<ChildProcess>();
 before(async () => {
   cluster = await startControlPlane({ controllers: true });
   stores = await startHostStores("127.0.0.1");
-  const sql = createPostgres({ url: stores.postgresUrl, application: "test" });
+  const sql = createPostgres({ url: stores.postgresUrl, application: "test", log: silentLog });
   await migratePostgres(sql, { dir: join(root, "migrations/postgres"), log: silentLog });
   await sql.end();
   for (const [path, text] of crdFiles()) if (path.startsWith("crds/")) await cluster.apply(text);

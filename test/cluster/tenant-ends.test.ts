@@ -146,10 +146,10 @@ test("a deletion without PostgreSQL waits and says so, never holds a namespace, 
   await suite.t.tenant("stuck", { namespaces: [{ name: "stuck" }] });
   await suite.t.reason("stuck", "Ready", "Reconciled");
   const pod = keyIn(await suite.t.secret("stuck"));
-  suite.operator.nudge("stuck");
-  suite.proxy.cut();
+  await suite.cutInTransaction(
+    async () => await suite.cluster.kubectl("delete", "axonizetenant", "stuck", "--wait=false"),
+  );
   try {
-    await suite.cluster.kubectl("delete", "axonizetenant", "stuck", "--wait=false");
     await suite.t.reason("stuck", "Ready", "DatabaseUnavailable");
     await eventually("it is told", async () =>
       (await suite.t.events("DeletionWaits")).length > 0 ? true : undefined,

@@ -51,16 +51,17 @@ export async function openDatabases(urls: {
   const clickhouseUrl = withPath(urls.clickhouseUrl, name);
   const postgresUrl = withPath(urls.postgresUrl, name);
   const clickhouseAdmin = createClickHouse({ url: urls.clickhouseUrl, application: "test" });
-  const postgresAdmin = createPostgres({ url: urls.postgresUrl, application: "test", max: 1 });
+  const log = silentLog;
+  const postgresAdmin = createPostgres({ url: urls.postgresUrl, application: "test", log, max: 1 });
   await Promise.all([
     clickhouseAdmin.command({ query: `CREATE DATABASE ${name} ENGINE = Atomic` }),
     postgresAdmin.unsafe(`CREATE DATABASE ${name}`),
   ]);
   const clickhouse = createClickHouse({ url: clickhouseUrl, application: "test" });
-  const sql = createPostgres({ url: postgresUrl, application: "test" });
+  const sql = createPostgres({ url: postgresUrl, application: "test", log });
   await Promise.all([
-    migrateClickHouse(clickhouse, { dir: join(root, "migrations/clickhouse"), log: silentLog }),
-    migratePostgres(sql, { dir: join(root, "migrations/postgres"), log: silentLog }),
+    migrateClickHouse(clickhouse, { dir: join(root, "migrations/clickhouse"), log }),
+    migratePostgres(sql, { dir: join(root, "migrations/postgres"), log }),
   ]);
   let disposed = false;
   return {
@@ -71,7 +72,7 @@ export async function openDatabases(urls: {
     [Symbol.asyncDispose]: async () => {
       if (disposed) return;
       disposed = true;
-      await Promise.all([clickhouse.close(), sql.end({ timeout: 1 })]);
+      await Promise.all([clickhouse.close(), sql.end()]);
       await Promise.all([
         clickhouseAdmin.command({ query: `DROP DATABASE IF EXISTS ${name} SYNC` }),
         postgresAdmin.unsafe(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),

@@ -54,7 +54,7 @@ export function createTenantHandlers(deps: {
         updated_at: new Date(),
       };
       const [row] = await sql<TenantRecord[]>`
-        UPDATE tenants SET ${sql(changes)} WHERE id = ${params.tenantId} RETURNING *`;
+        UPDATE tenants SET ${sql.set(changes)} WHERE id = ${params.tenantId} RETURNING *`;
       if (row === undefined) throw noTenant(params.tenantId);
       await access.refresh();
       return tenantFrom(row);

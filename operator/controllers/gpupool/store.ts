@@ -88,7 +88,7 @@ async function isWritten(sql: Sql, cluster: string, pool: PoolRow): Promise<bool
   const [row] = await sql<{ is: boolean }[]>`
     SELECT true AS is FROM gpu_pools
     WHERE cluster = ${cluster} AND uid = ${pool.uid} AND name = ${pool.name}
-      AND vendor = ${pool.vendor} AND config = ${sql.json(jsonOf(pool.config))}`;
+      AND vendor = ${pool.vendor} AND config = ${sql.json(pool.config)}`;
   if (row === undefined) return false;
   const open = await sql<{ node_uid: string; node: string; pool_uid: string }[]>`
     SELECT node_uid, node, pool_uid FROM gpu_pool_nodes
@@ -106,7 +106,7 @@ async function writePool(
   pool: PoolRow,
 ): Promise<void> {
   const { uid, name, vendor, nodes } = pool;
-  const config = tx.json(jsonOf(pool.config));
+  const config = tx.json(pool.config);
   // Made again under the same name it is another pool, and the one before is gone.
   await tx`
     UPDATE gpu_pool_nodes SET valid_to = greatest(now(), valid_from), epoch = ${epoch}
@@ -215,7 +215,3 @@ const deviceFrom = (row: DeviceRow): DeviceReport => ({
   isLost: row.lost,
   isAllocated: row.allocated,
 });
-
-/** Safe: a PoolConfig is numbers, texts and a list of texts. */
-const jsonOf = (config: PoolConfig): Parameters<Sql["json"]>[0] =>
-  config as unknown as Parameters<Sql["json"]>[0];

@@ -123,9 +123,9 @@ export type Operator = Awaited<ReturnType<typeof startOperator>>;
 
 async function startOperator(cluster: ControlPlane, options: OperatorOptions) {
   const { postgresUrl, wrap, user, ...more } = options;
-  const sql = createPostgres({ url: postgresUrl, application: "operator-test" });
   const registry = createRegistry();
   const log = createLog({ component: "operator", level: "error" });
+  const sql = createPostgres({ url: postgresUrl, application: "operator-test", log });
   const kubeconfig = user ?? cluster.kubeconfigFile;
   const access = await createAccess(
     { clock },
@@ -170,7 +170,7 @@ async function startOperator(cluster: ControlPlane, options: OperatorOptions) {
     if (isStopped) return;
     isStopped = true;
     await manager.stop();
-    await sql.end({ timeout: 1 });
+    await sql.end();
   };
   return {
     stop,
@@ -188,11 +188,8 @@ export interface TenantSuite {
   stores: Stores;
   /** Before the operator's PostgreSQL. */
   proxy: TcpProxy;
-  /**
-   * Cuts it while nothing is under way. The client ends its process when a transaction's connection dies
-   * (porsager/postgres #1208), which in a cluster is a restart, and in here would be the test's own end.
-   */
-  cutAtRest(): Promise<void>;
+  /** Cuts it in the midst of the transaction that the operator begins because of this. */
+  cutInTransaction(because: () => Promise<unknown>): Promise<void>;
   postgresUrl: string;
   t: TenantCluster;
   /** The one that runs; a test that stops it puts another in its place. */
@@ -220,18 +217,30 @@ export function useTenantSuite(): TenantSuite {
     url.hostname = "127.0.0.1";
     const t = createTenantCluster(cluster);
     await t.namespace(operatorNamespace, "axonize-agents");
-    const cutAtRest = async (): Promise<void> => {
-      for (let quiet = 0; quiet < 10; quiet += 1) {
-        const [busy] = await stores.sql<{ n: number }[]>`
-          SELECT count(*) AS n FROM pg_stat_activity
-          WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`;
-        if (busy?.n !== 0) quiet = -1;
-        await clock.sleep(50);
-      }
-      proxy.cut();
+    const cutInTransaction: TenantSuite["cutInTransaction"] = async (because) => {
+      await stores.sql.within(120_000).begin(async (tx) => {
+        // Reads pass, writes wait.
+        await tx`LOCK TABLE tenants IN EXCLUSIVE MODE`;
+        await because();
+        await eventually("the operator's transaction waits", async () => {
+          const [waiting] = await tx`
+            SELECT FROM pg_stat_activity WHERE datname = current_database()
+              AND application_name = 'operator-test' AND wait_event_type = 'Lock'`;
+          return waiting;
+        });
+        proxy.cut();
+      });
     };
     const rows = rowsOf(stores);
-    Object.assign(suite, { cluster, stores, proxy, cutAtRest, t, postgresUrl: url.href, ...rows });
+    Object.assign(suite, {
+      cluster,
+      stores,
+      proxy,
+      cutInTransaction,
+      t,
+      postgresUrl: url.href,
+      ...rows,
+    });
     suite.operator = await t.operator({ postgresUrl: url.href });
   });
   after(async () => {
