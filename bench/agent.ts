@@ -4,10 +4,11 @@
  *
  * Both read the same values of 8 GPUs x 7 slices as often as they can; CPU is what their process or thread
  * used, with the driver's call costs slept (`cost realistic`) and with none. Lower is better except where
- * said. Needs gcc, make and Python.
+ * said. Needs gcc, make and Python. `node bench/agent.ts whole` runs one part (reads, whole, resolver) and
+ * keeps the others' figures.
  */
-import { writeFileSync } from "node:fs";
-import { cpus, loadavg } from "node:os";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { openDriver } from "../agent/nvml/driver.ts";
 import type { Commit } from "../agent/nvml/reader.ts";
@@ -16,6 +17,7 @@ import { finish } from "../agent/nvml/work.ts";
 import { resolve, type Evidence, type Resource } from "../agent/identity/resolve.ts";
 import { createFakeNode } from "../agent/testing/fake-driver.ts";
 import { allSets } from "../agent/testing/read-driver.ts";
+import { startRestartingKubelet } from "./agent/restarting-kubelet.ts";
 import { measureWhole } from "./agent/whole.ts";
 import { runPython } from "../agent/testing/nvidia-ml-py.ts";
 
@@ -27,10 +29,16 @@ const sleptSeconds = 40;
 
 process.env["AXONIZE_FAKE_NVML_POLL_US"] = "100000";
 
+const sliceUuid = (gpu: number, slot: number): string =>
+  `MIG-00000000-0000-5000-8000-0000000000${gpu}${slot}`;
 const lines = Array.from({ length: 8 }, (_, gpu) => [
   `gpu ${gpu} h100 mig=1`,
-  ...Array.from({ length: 7 }, (__, slot) => `slice ${gpu} ${slot} 1g.10gb gi=${7 + slot}`),
+  ...Array.from(
+    { length: 7 },
+    (__, slot) => `slice ${gpu} ${slot} 1g.10gb gi=${7 + slot} uuid=${sliceUuid(gpu, slot)}`,
+  ),
 ]).flat();
+const slices = Array.from({ length: 56 }, (_, at) => sliceUuid(Math.floor(at / 7), at % 7));
 
 /** The same reads in Python: short tick = power; long tick = memory of all, the parents' other values. */
 const script = `
@@ -63,57 +71,77 @@ for _ in range(int(sys.argv[1])): points += second()
 print((time.process_time() - start) * 1e6 / points, points)
 `;
 
-const results: Record<string, unknown> = {};
-
-for (const costs of [[], ["cost realistic"]]) {
-  using node = createFakeNode(...lines, ...costs);
-  const lives = costs.length > 0 ? sleptSeconds : seconds;
-  readOurs(node.library(), lives); // warms the compiler: an agent runs for weeks
-  const ours: number[] = [];
-  const theirs: number[] = [];
-  let points = 0;
-  for (let round = 0; round < rounds; round += 1) {
-    const run = readOurs(node.library(), lives);
-    points = run.points;
-    ours.push(run.cpuUs / run.points);
-    const told = runPython(script, {
-      libraryDir: dirname(node.library()),
-      args: [String(lives)],
-    }).split(" ");
-    theirs.push(Number(told[0]));
-    if (Number(told[1]) !== points) throw new Error(`other points: ${told[1]} and ${points}`);
-  }
-  const name = costs.length > 0 ? "call costs slept" : "no call costs";
-  const ratio = median(ours) / median(theirs);
-  console.log(`${name}: ${points / lives} points a second of life`);
-  console.log(`  ours         ${median(ours).toFixed(2)} us CPU per point`);
-  console.log(
-    `  nvidia-ml-py ${median(theirs).toFixed(2)} us CPU per point; ours is ${ratio.toFixed(2)} of it`,
-  );
-  results[name] = { oursUs: median(ours), nvidiaMlPyUs: median(theirs), ratio };
-  const share = (median(ours) * points) / lives / 1e4;
-  console.log(
-    `  ours at the planned ticks: ${share.toFixed(2)} % of one core, GPM and processes not counted`,
-  );
+const path = join(import.meta.dirname, "results/agent.json");
+const parts: Readonly<Record<string, () => void | Promise<void>>> = {
+  reads,
+  whole: wholeAgent,
+  resolver,
+};
+const wanted = process.argv.slice(2);
+// Safe: this script wrote it.
+const before = existsSync(path)
+  ? (JSON.parse(readFileSync(path, "utf8")) as { results: Record<string, unknown> })
+  : undefined;
+const results: Record<string, unknown> = wanted.length > 0 ? { ...before?.results } : {};
+for (const [name, part] of Object.entries(parts)) {
+  if (wanted.length === 0 || wanted.includes(name)) await part();
 }
-await wholeAgent();
-resolver();
 writeFileSync(
-  join(import.meta.dirname, "results/agent.json"),
+  path,
   `${JSON.stringify({ cpu: cpus()[0]?.model, cores: cpus().length, loadAverage: loadavg()[0], node: process.version, results }, undefined, 2)}\n`,
 );
+
+/** Ours and NVIDIA's binding, the same values. */
+function reads(): void {
+  for (const costs of [[], ["cost realistic"]]) {
+    using node = createFakeNode(...lines, ...costs);
+    const lives = costs.length > 0 ? sleptSeconds : seconds;
+    readOurs(node.library(), lives); // warms the compiler: an agent runs for weeks
+    const ours: number[] = [];
+    const theirs: number[] = [];
+    let points = 0;
+    for (let round = 0; round < rounds; round += 1) {
+      const run = readOurs(node.library(), lives);
+      points = run.points;
+      ours.push(run.cpuUs / run.points);
+      const told = runPython(script, {
+        libraryDir: dirname(node.library()),
+        args: [String(lives)],
+      }).split(" ");
+      theirs.push(Number(told[0]));
+      if (Number(told[1]) !== points) throw new Error(`other points: ${told[1]} and ${points}`);
+    }
+    const name = costs.length > 0 ? "call costs slept" : "no call costs";
+    const ratio = median(ours) / median(theirs);
+    console.log(`${name}: ${points / lives} points a second of life`);
+    console.log(`  ours         ${median(ours).toFixed(2)} us CPU per point`);
+    console.log(
+      `  nvidia-ml-py ${median(theirs).toFixed(2)} us CPU per point; ours is ${ratio.toFixed(2)} of it`,
+    );
+    results[name] = { oursUs: median(ours), nvidiaMlPyUs: median(theirs), ratio };
+    const share = (median(ours) * points) / lives / 1e4;
+    console.log(
+      `  ours at the planned ticks: ${share.toFixed(2)} % of one core, GPM and processes not counted`,
+    );
+  }
+}
 
 /** 8 GPUs x 7 slices at 100 ms, as the agent runs in production; then with slow calls. */
 async function wholeAgent(): Promise<void> {
   const slow = ["TemperatureV", "CurrentClocks", "RunningProcess"].map(
     (name) => `cost ${name} 20000`,
   );
-  for (const [name, costs] of [
-    ["realistic call costs", ["cost realistic"]],
-    ["some calls of 20 ms", [...slow, "cost realistic"]],
+  const folder = mkdtempSync(join(tmpdir(), "axonize-bench-kubelet-"));
+  const socketPath = join(folder, "kubelet.sock");
+  for (const [name, costs, restarts] of [
+    ["realistic call costs", ["cost realistic"], false],
+    ["some calls of 20 ms", [...slow, "cost realistic"], false],
+    ["some calls of 20 ms and a kubelet that restarts", [...slow, "cost realistic"], true],
   ] as const) {
     using node = createFakeNode(...lines, ...costs);
-    const whole = await measureWhole(node.library(), 40_000);
+    await using kubelet = restarts ? startRestartingKubelet(socketPath, slices) : undefined;
+    const whole = await measureWhole(node.library(), 30_000, socketPath);
+    if (kubelet) console.log(`(the kubelet was restarted ${kubelet.restarts} times)`);
     results[`whole agent, ${name}`] = whole;
     console.log(`whole agent, ${name}:`);
     console.log(
@@ -123,6 +151,7 @@ async function wholeAgent(): Promise<void> {
       `  tick start p99 within ${whole.lateP99Ms} ms of its plan (bar 20; a bare timer beside it: ${whole.bareP99Ms.toFixed(0)} ms), ${whole.missedTicks} of ${whole.ticks} missed; periods ${JSON.stringify(whole.periodsMs)} ms`,
     );
   }
+  rmSync(folder, { recursive: true });
 }
 
 function readOurs(libraryPath: string, lives: number): { cpuUs: number; points: number } {

@@ -4,9 +4,12 @@
  * where the false driver answers otherwise than the hardware.
  *
  * Without a GPU it says "not run on hardware" and fails. Nothing on the device is changed.
+ * `--rehearse FOLDER` goes the same way on the library that AXONIZE_NVML_LIBRARY names, the false driver,
+ * and keeps its recording in FOLDER under a name that says so: it is no word on hardware.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { openDriver, type Driver } from "../agent/nvml/driver.ts";
 import { loadLibrary } from "../agent/nvml/library.ts";
 import { groups, reasons, type Group, type Row } from "../agent/nvml/readings.ts";
@@ -23,19 +26,15 @@ import { silentLog } from "../core/runtime/log.ts";
 import { createRegistry } from "../core/runtime/metrics.ts";
 import { root } from "./lanes.ts";
 
-const sampleSeconds = 20;
+const { rehearse } = parseArgs({ options: { rehearse: { type: "string" } } }).values;
+const sampleSeconds = rehearse === undefined ? 20 : 2;
 const kernelModule = "/proc/driver/nvidia/version";
 const pidExists = (pid: number): boolean => existsSync(`/proc/${pid}`);
 
 /** metric → a value was told, or the reason. */
 type Told = Map<string, string>;
 
-if (!existsSync(kernelModule)) {
-  console.error(
-    `not run on hardware: ${kernelModule} does not exist, so there is no NVIDIA driver.`,
-  );
-  process.exit(1);
-}
+const module = moduleVersion();
 const recorder = recordLibrary(loadLibrary(process.env["AXONIZE_NVML_LIBRARY"]));
 const opened = openDriver({ libraryPath: undefined, pidExists, library: recorder.library });
 if (!("driver" in opened)) {
@@ -43,7 +42,7 @@ if (!("driver" in opened)) {
   process.exit(1);
 }
 const { driver } = opened;
-if (!readFileSync(kernelModule, "utf8").includes(driver.info.driverVersion ?? "?")) {
+if (rehearse === undefined && !module.includes(driver.info.driverVersion ?? "?")) {
   console.error("not run on hardware: the library is not the one of this machine's kernel module.");
   process.exit(1);
 }
@@ -65,7 +64,18 @@ console.log(
     ? "The false driver answered as the hardware did, value for value."
     : `The false driver answers otherwise:\n${differences.map((each) => `  ${each}`).join("\n")}`,
 );
+if (rehearse !== undefined) console.log("A rehearsal on the false driver: not run on hardware.");
 process.exit(isSampling ? 0 : 1);
+
+/** What the kernel says of its module; ends the run where there is none. */
+function moduleVersion(): string {
+  if (rehearse !== undefined) return "none: a rehearsal on the false driver";
+  if (existsSync(kernelModule)) return readFileSync(kernelModule, "utf8");
+  console.error(
+    `not run on hardware: ${kernelModule} does not exist, so there is no NVIDIA driver.`,
+  );
+  process.exit(1);
+}
 
 /** GPM needs two samples. */
 async function readTwice(from: Driver): Promise<Map<string, Told>> {
@@ -94,15 +104,16 @@ function writeRecording({ info }: Driver, on: readonly Gpu[]): void {
       cards,
       driver: info.driverVersion ?? "",
       nvml: info.nvmlVersion ?? "",
-      kernelModule: readFileSync(kernelModule, "utf8").split("\n")[0] ?? "",
+      kernelModule: module.split("\n")[0] ?? "",
     },
     missing: recorder.missing,
     calls: recorder.calls,
   };
-  const folder = join(root, "test/fixtures/nvml");
-  const name = `${cards}-${info.driverVersion ?? ""}${mig}`
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9.]+/g, "-");
+  const folder = rehearse ?? join(root, "test/fixtures/nvml");
+  const name =
+    `${rehearse === undefined ? "" : "rehearsal-"}${cards}-${info.driverVersion ?? ""}${mig}`
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9.]+/g, "-");
   const path = join(folder, `${name}.json`);
   mkdirSync(folder, { recursive: true });
   writeFileSync(path, `${JSON.stringify(recording, undefined, 1)}\n`);

@@ -28,15 +28,21 @@ const warmUpMs = 15_000;
 /** Linux's USER_HZ. */
 const ticksPerSecond = 100;
 
-export async function measureWhole(libraryPath: string, measureMs: number): Promise<Whole> {
+/** `socketPath` is a kubelet's, and may have none behind it. */
+export async function measureWhole(
+  libraryPath: string,
+  measureMs: number,
+  socketPath: string,
+): Promise<Whole> {
+  const node = { libraryPath, socketPath };
   // As in the image: a first life fills the cache of compiled code, which spares the others the compiler.
-  await live(libraryPath, async () => await sleep(3_000));
-  return await live(libraryPath, async (pid, port) => await measure(pid, port, measureMs));
+  await live(node, async () => await sleep(3_000));
+  return await live(node, async (pid, port) => await measure(pid, port, measureMs));
 }
 
 /** One life of the agent, at most as long as `during` takes. */
 async function live<T>(
-  libraryPath: string,
+  { libraryPath, socketPath }: { libraryPath: string; socketPath: string },
   during: (pid: number, port: number) => Promise<T>,
 ): Promise<T> {
   const state = mkdtempSync(join(tmpdir(), "axonize-bench-"));
@@ -48,7 +54,7 @@ async function live<T>(
       AXONIZE_AGENT_STATE_DIR: state,
       AXONIZE_AGENT_METRICS_LISTEN: "127.0.0.1:0",
       AXONIZE_INGEST_ENDPOINT: "127.0.0.1:9",
-      AXONIZE_POD_RESOURCES_SOCKET: join(state, "none.sock"),
+      AXONIZE_POD_RESOURCES_SOCKET: socketPath,
       AXONIZE_LOG_LEVEL: "info",
     },
     stdio: ["ignore", "pipe", "inherit"],

@@ -49,7 +49,9 @@ export function resolve(
       ? byOrdinals(then.intervals, question, soleOrdinal)
       : bySet(then.intervals, known.length > 0));
   const late = then.isLate && answer.level !== "" ? [learnedLate] : [];
-  return { ...answer, ...window, evidence: distinct([...answer.evidence, ...late]) };
+  const { devices, level, candidates, reason } = answer;
+  const evidence = late.length === 0 ? answer.evidence : distinct([...answer.evidence, ...late]);
+  return { devices, level, candidates, reason, evidence, ...window };
 }
 const lateOf = ({ fromMs }: Interval, startMs: number): readonly string[] =>
   fromMs > startMs ? [learnedLate] : [];
@@ -101,11 +103,15 @@ function ofOthers(view: IdentityView, known: readonly Interval[], tenantNum: num
 function windowOf(known: readonly Interval[], t: number): { fromMs: number; toMs: number } {
   let fromMs = -Infinity;
   let toMs = Infinity;
+  const edge = (at: number): void => {
+    if (at <= t) {
+      if (at > fromMs) fromMs = at;
+    } else if (at < toMs) toMs = at;
+  };
   for (const interval of known) {
-    for (const edge of [interval.fromMs, interval.fromMs - limits.learnedLateMs, interval.toMs]) {
-      if (edge <= t) fromMs = Math.max(fromMs, edge);
-      else toMs = Math.min(toMs, edge);
-    }
+    edge(interval.fromMs);
+    edge(interval.fromMs - limits.learnedLateMs);
+    edge(interval.toMs);
   }
   return { fromMs, toMs };
 }
@@ -118,7 +124,9 @@ function at(
   known: readonly Interval[],
   t: number,
 ): { intervals: readonly Interval[]; isLate: boolean } {
-  const then = known.filter(({ fromMs, toMs }) => fromMs <= t && t < toMs);
+  const isThen = ({ fromMs, toMs }: Interval): boolean => fromMs <= t && t < toMs;
+  if (known.every(isThen)) return { intervals: known, isLate: false };
+  const then = known.filter(isThen);
   if (then.length > 0) return { intervals: [...then, ...soonListed(known, t)], isLate: false };
   if (known.some(({ toMs }) => toMs <= t)) return { intervals: [], isLate: false };
   const soon = known.filter(
@@ -194,6 +202,8 @@ function byOrdinals(
   const [first] = containers;
   const one = mine ?? (containers.length === 1 ? first : undefined);
   if (one === undefined) return severalContainers(containers.map(ofOneContainer));
+  const [only = 0] = ordinals;
+  if (ordinals.length === 1) return byOrdinal(one, only, question, soleOrdinal);
   const answers = ordinals.map((ordinal) => byOrdinal(one, ordinal, question, soleOrdinal));
   const worst = answers.toSorted((a, b) => levelRank(a.level) - levelRank(b.level))[0] ?? nothing;
   const evidence = distinct(answers.flatMap((each) => each.evidence));
@@ -232,7 +242,8 @@ function byOrdinal(
   const found = mine ?? shared;
   if (found !== undefined) {
     const answer = fromBinding(found);
-    return { ...answer, evidence: [...answer.evidence, ...lateOf(found, startMs)] };
+    const late = lateOf(found, startMs);
+    return late.length === 0 ? answer : { ...answer, evidence: [...answer.evidence, ...late] };
   }
   const set = bySet(then, true);
   if (set.devices.length === 1 && ordinal === 0) return set;
@@ -272,7 +283,7 @@ export function waitingBinding(
 }
 
 /** Keys of the processes that may have sent this: the named one, or any of its container's. */
-export function possibleProcesses(view: IdentityView, facts: ResourceFacts): string[] {
+export function possibleProcesses(view: IdentityView, facts: ResourceFacts): readonly string[] {
   const processes = ofProcess(view, facts).filter(({ pid }) => pid !== undefined);
   const named = processes.filter(
     ({ pid, ownPid }) => pid === facts.peer?.pid || ownPid === facts.pid,
@@ -293,17 +304,19 @@ function bySet(then: readonly Interval[], isKnown: boolean): Answer {
   if (then.length === 0) {
     return isKnown ? { ...nothing, level: "unattributed", reason: "no_device" } : nothing;
   }
-  const answers = containersOf(then)
-    .map(ofOneContainer)
-    .filter(({ level }) => level !== "");
+  const containers = containersOf(then);
+  const answers = containers.map(ofOneContainer).filter(({ level }) => level !== "");
   const [first] = answers;
   if (first === undefined) return { ...nothing, level: "unattributed", reason: "no_device" };
   return answers.length === 1 ? first : severalContainers(answers);
 }
 
 function containersOf(then: readonly Interval[]): readonly (readonly Interval[])[] {
-  const containers = Map.groupBy(then, ({ container, containerId }) => container || containerId);
-  return [...containers.values()];
+  const nameOf = ({ container, containerId }: Interval): string => container || containerId;
+  const [first] = then;
+  const name = first && nameOf(first);
+  if (then.every((each) => nameOf(each) === name)) return [then];
+  return [...Map.groupBy(then, nameOf).values()];
 }
 
 function severalContainers(answers: readonly Answer[]): Answer {
@@ -312,12 +325,12 @@ function severalContainers(answers: readonly Answer[]): Answer {
 }
 
 function ofOneContainer(then: readonly Interval[]): Answer {
-  const sets = then.filter((each) => each.kind === "binding" && each.ordinal === undefined);
   const allocated = then.filter(({ kind }) => kind === "allocation").flatMap(({ uuids }) => uuids);
   const given = wholeSet(allocated);
   if (given !== undefined) {
     return { ...nothing, devices: given.uuids, level: given.level, evidence: [wholeAllocation] };
   }
+  const sets = then.filter((each) => each.kind === "binding" && each.ordinal === undefined);
   // Nobody allocates on a host without a kubelet, and nothing to a privileged container.
   const whole =
     sets.find(({ pid }) => pid === undefined) ?? (sets.length === 1 ? sets[0] : undefined);
@@ -334,8 +347,14 @@ function fromBinding(binding: Interval): Answer {
     level,
     candidates,
     reason,
-    evidence: [...evidence, ...warnings.map((warning) => `warning: ${warning}`)],
+    evidence:
+      warnings.length === 0
+        ? evidence
+        : [...evidence, ...warnings.map((warning) => `warning: ${warning}`)],
   };
 }
 
-const distinct = <T>(items: readonly T[]): T[] => [...new Set(items)];
+/** Mostly of one, which needs no set. */
+function distinct<T>(items: readonly T[]): readonly T[] {
+  return items.length < 2 ? items : [...new Set(items)];
+}
