@@ -23,7 +23,8 @@ import { probeMs } from "./kube/limits.ts";
 import { createManager, type Manager } from "./kube/manager.ts";
 import { createProbes } from "./kube/probes.ts";
 import { createOperatorMetrics, type OperatorMetrics } from "./metrics.ts";
-import { startOps, type Health } from "./ops.ts";
+import { startMetricsServer } from "./metrics-server.ts";
+import { startOps, type Health, type Ops } from "./ops.ts";
 import { checkSchemas, describeFinding } from "./schema-check.ts";
 import { createClusterName, createNamedFence, type ClusterName } from "./store/clusters.ts";
 import { createFence } from "./store/fence.ts";
@@ -53,8 +54,7 @@ export async function createOperator(
   config: OperatorConfig,
   signal: AbortSignal,
 ): Promise<Operator> {
-  const { registry } = deps;
-  const metrics = createOperatorMetrics(registry);
+  const metrics = createOperatorMetrics(deps.registry);
   metrics.info.set({ version: config.version }, 1);
   const manager = createManager({ ...deps, random: Math.random }, config);
   const { client } = manager;
@@ -65,7 +65,7 @@ export async function createOperator(
   const health = createHealth({ manager, metrics, warnings, troubles, webhook });
 
   await using started = new AsyncDisposableStack();
-  const ops = await startOps({ registry, health }, config.opsListen);
+  const ops = await startOperations(deps, { manager, health, config });
   started.defer(async () => await ops.stop());
 
   const clusterUid = await answered(deps, signal, async () => {
@@ -103,6 +103,25 @@ export async function createOperator(
     opsAddress: ops.address,
     manager,
     [Symbol.asyncDispose]: async () => await running.disposeAsync(),
+  };
+}
+
+/** Health and metrics: in one place, or the metrics apart for those who may read them. */
+async function startOperations(
+  deps: OperatorDeps,
+  of: { manager: Manager; health: Health; config: OperatorConfig },
+): Promise<Ops> {
+  const { registry } = deps;
+  const { health, config, manager } = of;
+  const { metricsListen } = config;
+  if (metricsListen === undefined) return await startOps({ registry, health }, config.opsListen);
+  const { transport } = manager;
+  const observe = (): void => health.observe();
+  const metrics = await startMetricsServer({ ...deps, transport, observe }, metricsListen);
+  const ops = await startOps({ health }, config.opsListen);
+  return {
+    address: ops.address,
+    stop: async () => void (await Promise.all([metrics.stop(), ops.stop()])),
   };
 }
 

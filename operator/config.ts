@@ -48,6 +48,9 @@ export const OperatorEnv = z.object({
   AXONIZE_OPERATOR_OPS_LISTEN: Listen.prefault("0.0.0.0:8080").describe(
     "Where `/metrics`, `/healthz` and `/readyz` of the operator are served.",
   ),
+  AXONIZE_OPERATOR_METRICS_LISTEN: Listen.optional().describe(
+    "Where `/metrics` is served over TLS to accounts of this cluster that may get that path. Default: nowhere, and to everybody beside `/healthz`.",
+  ),
   AXONIZE_INSTANCE: z
     .string()
     .max(200)
@@ -140,6 +143,7 @@ export function configFrom(
     cluster: env.AXONIZE_CLUSTER,
     postgresUrl: postgresUrlOf(env),
     opsListen: env.AXONIZE_OPERATOR_OPS_LISTEN,
+    metricsListen: env.AXONIZE_OPERATOR_METRICS_LISTEN,
     webhookListen: env.AXONIZE_WEBHOOK_LISTEN,
     injection: env.AXONIZE_INJECTION,
     injectionEndpoint: env.AXONIZE_INJECTION_ENDPOINT,

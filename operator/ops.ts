@@ -24,7 +24,8 @@ export interface Ops {
 }
 
 export async function startOps(
-  deps: { registry: Registry; health: Health },
+  /** Without a registry the metrics are elsewhere (`metrics-server.ts`). */
+  deps: { registry?: Registry; health: Health },
   listen: Listen,
 ): Promise<Ops> {
   const server = createServer((request, response) => {
@@ -46,11 +47,11 @@ export async function startOps(
 }
 
 async function answer(
-  { registry, health }: { registry: Registry; health: Health },
+  { registry, health }: { registry?: Registry; health: Health },
   path: string,
   response: ServerResponse,
 ): Promise<void> {
-  if (path === "/metrics") {
+  if (path === "/metrics" && registry !== undefined) {
     health.observe();
     response.setHeader("content-type", registry.contentType);
     response.end(await registry.metrics());
@@ -68,7 +69,8 @@ async function answer(
     response.end(`${lines.join("\n")}\n`);
   } else {
     response.statusCode = 404;
-    response.end("There are /metrics, /healthz and /readyz.\n");
+    const metrics = registry === undefined ? "" : "/metrics, ";
+    response.end(`There are ${metrics}/healthz and /readyz.\n`);
   }
 }
 

@@ -218,6 +218,68 @@ test("what the operator needs to reach its cluster, the cleanup before an uninst
   ]);
 });
 
+test("metrics that need a right are asked for with a token, by TLS, and served nowhere else", () => {
+  const monitor = setObjects("production").find(
+    (object) => nameOf(object) === "ServiceMonitor axonize-operator",
+  );
+  assert.ok(monitor);
+  // As a ServiceMonitor has them.
+  const { endpoints } = monitor["spec"] as { endpoints: readonly Record<string, unknown>[] };
+  assert.deepEqual(
+    [endpoints[0]?.["scheme"], endpoints[0]?.["authorization"]],
+    ["https", { type: "Bearer", credentials: { name: "axonize-metrics-reader", key: "token" } }],
+  );
+  const of = (set: string) => {
+    const operator = workloadsOf(setObjects(set)).find(
+      ({ object }) => nameOf(object) === "Deployment axonize-operator",
+    );
+    const container = operator?.spec.containers[0];
+    return {
+      ports: container?.ports?.map(({ name, containerPort }) => `${name} ${containerPort}`),
+      listen: container?.env?.find(({ name }) => name === "AXONIZE_OPERATOR_METRICS_LISTEN")?.value,
+    };
+  };
+  assert.deepEqual(of("production"), {
+    ports: ["health 8080", "metrics 8443", "webhook 9443"],
+    listen: "0.0.0.0:8443",
+  });
+  assert.deepEqual(of("default"), { ports: ["metrics 8080", "webhook 9443"], listen: undefined });
+  assert.ok(!setObjects("default").some(({ metadata }) => /metrics-reader/.test(metadata.name)));
+});
+
+test("what serves is spread, drained and never taken away whole", () => {
+  const objects = setObjects("default");
+  for (const component of ["operator", "ingest"]) {
+    const found = workloadsOf(objects).find(
+      ({ object }) => nameOf(object) === `Deployment axonize-${component}`,
+    );
+    const { topologySpreadConstraints, terminationGracePeriodSeconds } = (found?.spec ??
+      {}) as Readonly<Record<string, unknown>>;
+    assert.deepEqual(
+      (topologySpreadConstraints as readonly Record<string, unknown>[]).map((each) => [
+        each["topologyKey"],
+        each["whenUnsatisfiable"],
+      ]),
+      [
+        ["topology.kubernetes.io/zone", "ScheduleAnyway"],
+        ["kubernetes.io/hostname", "ScheduleAnyway"],
+      ],
+      component,
+    );
+    assert.ok(Number(terminationGracePeriodSeconds) >= 45, component);
+    const budget = objects.find(
+      (object) => nameOf(object) === `PodDisruptionBudget axonize-${component}`,
+    );
+    assert.ok(budget, component);
+    assert.equal((budget["spec"] as { maxUnavailable?: unknown }).maxUnavailable, 1, component);
+  }
+  const hooks = [...rendered.keys()].flatMap((set) =>
+    setObjects(set).flatMap(({ metadata }) => metadata.annotations?.["helm.sh/hook"] ?? []),
+  );
+  // A hook that installs waits for what is only there after it, or is skipped by who renders.
+  assert.deepEqual([...new Set(hooks)].sort(), ["pre-delete", "test"]);
+});
+
 test("the notes name the address that people type, with its prefix", async () => {
   const ingress = "dashboard.ingress.enabled=true,dashboard.ingress.hosts[0]=example.com";
   const set = `dashboard.publicUrl=https://example.com/axonize,${ingress}`;

@@ -1,6 +1,9 @@
 // The whole product on a real cluster, as its README promises: helm install, apply a pool and two tenants, and
 // the call of a pod with nothing of ours in it is shown with the very slice that the kubelet gave it.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { request } from "node:https";
 import { after, before, test } from "node:test";
 import { keepScreenshot, openBrowser, openPage } from "../e2e/support/browser.ts";
 import { gpus } from "../../tools/k8s/gpus/fake-gpus.ts";
@@ -15,6 +18,7 @@ import {
 import { appPod, assertAllStored, drained, flows, stateOf } from "./support/load.ts";
 import { eventually, patienceMs } from "./support/eventually.ts";
 import { readyPods } from "./support/objects.ts";
+import { buildPlugin } from "./support/plugin.ts";
 import { portForward } from "./support/port-forward.ts";
 import { settled, type PoolStatus, type TenantStatus } from "./support/wishes.ts";
 
@@ -136,6 +140,51 @@ test("a person sees the call on screen, with its slice", async () => {
   assert.deepEqual(problems, []);
 });
 
+test("kubectl axonize lists the slice by all of its id, and its doctor finds nothing wrong with the pod", async () => {
+  const { cluster } = axonize;
+  const pod = await appPod(cluster, "vision");
+  const slice = String((await stateOf(pod)).environment["NVIDIA_VISIBLE_DEVICES"]);
+  const plugin = await buildPlugin(cluster);
+  const listed = await plugin("gpus");
+  assert.equal(listed.code, 0, listed.text);
+  const row = listed.text.split("\n").find((line) => line.includes(slice));
+  assert.match(String(row), new RegExp(`1g\\.10gb ${slice} .*vision/${pod.metadata.name}`));
+  const doctor = await plugin("doctor", pod.metadata.name, "-n", "vision");
+  assert.equal(doctor.code, 0, doctor.text);
+  assert.match(doctor.text, /✓ Its last request arrived .* ago: trace [0-9a-f]{32}/);
+  assert.match(doctor.text, /✓ The agent on node-1 is ready/);
+});
+
+test("the operator's metrics are read by accounts that may, and by nobody else", async () => {
+  const { cluster } = axonize;
+  const [pod] = await readyPods(cluster, namespace, "app.kubernetes.io/component=operator", 2);
+  const ask = async (token: string | undefined): Promise<{ status: number; text: string }> =>
+    await askTls(`https://${pod?.status.podIP}:8443/metrics`, token);
+  assert.equal((await ask(undefined)).status, 401);
+  assert.equal((await ask("made-up")).status, 401);
+  await cluster.kubectl("create", "serviceaccount", "prometheus", "-n", "vision");
+  const token = (await cluster.kubectl("create", "token", "prometheus", "-n", "vision")).trim();
+  const refused = await ask(token);
+  assert.equal(refused.status, 403);
+  assert.match(refused.text, /axonize-metrics-reader/);
+  await cluster.kubectl(
+    "create",
+    "clusterrolebinding",
+    "axonize-test:prometheus",
+    "--clusterrole=axonize-metrics-reader",
+    "--serviceaccount=vision:prometheus",
+  );
+  // A verdict is kept for a minute; another token of the account is asked about anew.
+  const other = (await cluster.kubectl("create", "token", "prometheus", "-n", "vision")).trim();
+  const answer = await eventually("the right is there", async () => {
+    const found = await ask(other);
+    return found.status === 200 ? found : undefined;
+  });
+  assert.match(answer.text, /controller_runtime_reconcile_total\{/);
+  const open = await fetch(`http://${pod?.status.podIP}:8080/metrics`);
+  assert.equal(open.status, 404);
+});
+
 test("keys rotate under load and not one span is lost", async () => {
   const { cluster, stores } = axonize;
   const old = await appPod(cluster, "vision");
@@ -164,6 +213,19 @@ test("keys rotate under load and not one span is lost", async () => {
     await assertAllStored(stores, state.acknowledged);
   }
 });
+
+/** Without a look at the certificate, which is the process's own. */
+async function askTls(
+  url: string,
+  token: string | undefined,
+): Promise<{ status: number; text: string }> {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const call = request(url, { headers, rejectUnauthorized: false });
+  call.end();
+  // The one argument of `response` is the answer.
+  const [answer] = (await once(call, "response")) as [IncomingMessage];
+  return { status: answer.statusCode ?? 0, text: await new Response(answer).text() };
+}
 
 function otherTenant(): object[] {
   return [

@@ -1,27 +1,24 @@
 /**
  * `kubectl axonize` as kubectl runs it, against a real apiserver: the plug-in is built into one file and
- * found on the PATH. What needs running pods (port-forward to the dashboard) is in the end-to-end test.
+ * found on the PATH. What needs running pods (port-forward to the dashboard) is in `e2e.test.ts`.
  */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { mutatingWebhookConfiguration } from "../../operator/injection/webhook-config.ts";
 import { group } from "../../operator/resources/crds/names.ts";
 import { customResources } from "../../scripts/generate/crds.ts";
-import { runCommand } from "../../scripts/lanes.ts";
-import { ensureBinaries } from "../../tools/k8s/binaries.ts";
 import { startControlPlane, type ControlPlane } from "../../tools/k8s/control-plane.ts";
+import { buildPlugin, type Plugin } from "./support/plugin.ts";
 
 const root = join(import.meta.dirname, "../..");
 let cluster: ControlPlane;
-let kubectl: string;
+let axonize: Plugin;
 
 before(async () => {
-  assert.equal(await runCommand(process.execPath, [join(root, "scripts/build-kubectl.ts")]), 0);
-  ({ kubectl } = await ensureBinaries(["kubernetes"]));
   cluster = await startControlPlane();
+  axonize = await buildPlugin(cluster);
   for (const { plural } of customResources) {
     await cluster.apply(readFileSync(join(root, "crds", `${group}_${plural}.yaml`), "utf8"));
     await cluster.kubectl("wait", "--for=condition=Established", `crd/${plural}.${group}`);
@@ -30,21 +27,6 @@ before(async () => {
 after(async () => {
   await cluster[Symbol.asyncDispose]();
 });
-
-async function axonize(...args: readonly string[]): Promise<{ code: number; text: string }> {
-  const path = [join(root, "build"), dirname(kubectl), process.env["PATH"]].join(delimiter);
-  return await new Promise((resolve) => {
-    execFile(
-      kubectl,
-      ["axonize", ...args],
-      { env: { ...process.env, PATH: path, KUBECONFIG: cluster.kubeconfigFile } },
-      (error, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1;
-        resolve({ code, text: `${stdout}${stderr}` });
-      },
-    );
-  });
-}
 
 const deployment = (component: string) => ({
   apiVersion: "apps/v1",
@@ -84,6 +66,7 @@ test("a tenant is made with one line, and what is missing is said in status", as
   ]);
   const dry = await axonize("tenant", "create", "team-shop", "--namespaces", "shop", "--dry-run");
   assert.equal(dry.code, 0, dry.text);
+  assert.match(dry.text, /^kind: AxonizeTenant$/m, "YAML, for Git");
   await cluster.apply(dry.text);
   await cluster.kubectl("delete", "axonizetenant", "team-shop");
 
@@ -123,7 +106,7 @@ test("keys, usage and conditions are shown as the status has them", async () => 
       status: {
         tenantID: "team-shop",
         boundNamespaces: 1,
-        namespaces: [{ name: "shop", state: "Bound", keyID: "abc123" }],
+        namespaces: [{ name: "shop", state: "Bound", keyID: "abc123", uninjectedPods: 3 }],
         apiKeys: [
           { name: "ingest", currentKeyID: "abc123", lastUsedTime: new Date().toISOString() },
         ],
@@ -147,6 +130,7 @@ test("keys, usage and conditions are shown as the status has them", async () => 
   const status = await axonize("status");
   assert.match(status.text, /team-shop +Active +SecretConflict +1 +12 %/);
   assert.match(status.text, /tenant team-shop: CredentialsReady SecretConflict: Secret shop/);
+  assert.match(status.text, /team-shop: 3 pods of shop were made before injection and report noth/);
   assert.doesNotMatch(status.text, /QuotaExceeded/);
   assert.match((await axonize("tenant", "keys", "team-shop")).text, /ingest +abc123 +today/);
   assert.match((await axonize("tenant", "usage", "team-shop")).text, /1234 +56789 +1\.5 +12 %/);

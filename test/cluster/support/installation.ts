@@ -105,7 +105,7 @@ function scaledValues(): object {
     postgresql: { existingSecret: "postgresql" },
     admin: { existingSecret: "axonize-keys" },
     ingest: { replicas: 2, resources: small, drain: { preStopSeconds: 2 } },
-    operator: { replicas: 2 },
+    operator: { replicas: 2, metricsAccess: "Authorized" },
     dashboard: { replicas: 1 },
   };
 }

@@ -48,6 +48,10 @@
   value: http://{{ $fullname }}-ingest.{{ .Release.Namespace }}.svc:{{ .Values.ingest.service.httpPort }}
 - name: AXONIZE_OPERATOR_OPS_LISTEN
   value: 0.0.0.0:8080
+{{- if eq .Values.operator.metricsAccess "Authorized" }}
+- name: AXONIZE_OPERATOR_METRICS_LISTEN
+  value: 0.0.0.0:8443
+{{- end }}
 - name: AXONIZE_INJECTION
   value: {{ .Values.operator.injection | quote }}
 - name: AXONIZE_WEBHOOK_LISTEN
