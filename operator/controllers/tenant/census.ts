@@ -90,8 +90,8 @@ function remember(
   else seen.set(namespace, after);
   const found = after?.found;
   if (before?.count === found?.count) return;
-  if (found === undefined) metrics.uninjected.remove({ namespace });
-  else metrics.uninjected.set({ namespace }, found.count);
+  if (found === undefined) metrics.uninjected.remove({ tenant_namespace: namespace });
+  else metrics.uninjected.set({ tenant_namespace: namespace }, found.count);
   for (const { metadata } of caches.tenants.byIndex("namespace", namespace)) enqueue(metadata.name);
 }
 

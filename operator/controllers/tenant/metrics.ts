@@ -41,7 +41,8 @@ export function createTenantMetrics(registry: Registry) {
     uninjected: new Gauge({
       name: "axonize_operator_uninjected_pods",
       help: "Pods that run without injection though their namespace asks for it, above nine rounded down.",
-      labelNames: ["namespace"],
+      // `namespace` is the scraped pod's own to Prometheus.
+      labelNames: ["tenant_namespace"],
       registers,
     }),
     orphaned: new Counter({
