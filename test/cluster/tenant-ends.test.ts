@@ -72,22 +72,14 @@ test("under a name that another cluster has, nothing is written, and the tenant 
 });
 
 test("pods from before the tenant are counted until they are made anew, and one Event names some", async () => {
-  const pod = (name: string, annotations: object = {}) => ({
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name, namespace: "before", annotations },
-    spec: { containers: [{ name: "app", image: "app:1" }] },
-  });
+  const pod = (name: string, annotations?: object) => podOf("before", name, annotations);
   const injected = { "axonize.io/injected": "01234567-1" };
   await suite.t.namespace("before", "before-in");
-  await suite.cluster.kubectl("create", "serviceaccount", "default", "-n", "before").catch(
-    () => undefined, // Kubernetes was faster.
-  );
-  await suite.cluster.apply([
+  await apply(
     ...Array.from({ length: 12 }, (_, index) => pod(`old-${index}`)),
     pod("new", injected),
     pod("unwanted", { "axonize.io/inject": "false" }),
-  ]);
+  );
   await suite.t.tenant("before", {
     namespaces: [{ name: "before", injection: "OptOut" }, { name: "before-in" }],
   });
@@ -109,7 +101,7 @@ test("pods from before the tenant are counted until they are made anew, and one 
   assert.match(String(event), /^10 pods were .*before\/old-\d+, .* and others\./);
   assert.deepEqual(others, []);
   const text = await suite.operator.metrics();
-  assert.match(text, /axonize_operator_uninjected_pods\{namespace="before"\} 10/);
+  assert.match(text, /axonize_operator_uninjected_pods\{tenant_namespace="before"\} 10/);
   // Made anew, they are injected; the last ones end.
   await suite.cluster.kubectl("delete", "pods", "--all", "-n", "before", "--force");
   await suite.cluster.apply([pod("old-0", injected)]);
@@ -219,7 +211,8 @@ test("in hardened mode the operator sees Secrets of bound namespaces only, and l
     user: user.kubeconfig,
     secretAccess,
   });
-  await suite.t.tenant("hardened", { namespaces: [{ name: "hardened" }] });
+  await apply(podOf("hardened", "early"));
+  await suite.t.tenant("hardened", { namespaces: [{ name: "hardened", injection: "OptOut" }] });
   await suite.t.reason("hardened", "Ready", "Reconciled");
   assert.match(keyIn(await suite.t.secret("hardened")), /^axk_/);
   assert.ok(await suite.t.read(roleBinding));
@@ -233,10 +226,15 @@ test("in hardened mode the operator sees Secrets of bound namespaces only, and l
     hardened.nudge("hardened");
     return (await suite.t.secret("hardened")) && (await suite.t.read(roleBinding));
   });
+  await eventually("its pods may be looked at, too", async () => {
+    const [place] = (await suite.t.statusOf("hardened"))?.namespaces ?? [];
+    return place?.uninjectedPods === 1 ? true : undefined;
+  });
   const places = suite.cluster
     .auditEvents()
     .filter(
-      ({ user: by, objectRef }) => by.username === user.name && objectRef?.resource === "secrets",
+      ({ user: by, objectRef }) =>
+        by.username === user.name && /^(secrets|pods)$/.test(objectRef?.resource ?? ""),
     )
     .map(({ objectRef }) => objectRef?.namespace ?? "everywhere");
   const asked = new Set(places);
@@ -245,6 +243,21 @@ test("in hardened mode the operator sees Secrets of bound namespaces only, and l
   await suite.cluster.kubectl("delete", "axonizetenant", "hardened", "--timeout=60s");
   assert.equal(await suite.t.secret("hardened"), undefined);
   assert.equal(await suite.t.read(roleBinding), undefined);
+});
+
+/** Pods of a namespace that was just made: its ServiceAccount comes a moment later. */
+const apply = async (...pods: readonly object[]): Promise<void> => {
+  await eventually("the pods are made", async () => {
+    await suite.cluster.apply(pods);
+    return true;
+  });
+};
+
+const podOf = (namespace: string, name: string, annotations: object = {}) => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name, namespace, annotations },
+  spec: { automountServiceAccountToken: false, containers: [{ name: "app", image: "app:1" }] },
 });
 
 const roleBinding =
@@ -277,7 +290,10 @@ async function hardenedAccount(): Promise<{ name: string; kubeconfig: string }> 
   const secretsRole = "test-operator-secrets";
   await cluster.apply([
     { apiVersion: "v1", kind: "ServiceAccount", metadata: account },
-    role(secretsRole, [rule("", "secrets", ["list", "create", "patch", "delete"])]),
+    role(secretsRole, [
+      rule("", "secrets", ["list", "create", "patch", "delete"]),
+      rule("", "pods", ["list"]),
+    ]),
     role("test-operator", [
       rule("axonize.io", "axonizetenants", ["list", "watch", "patch"]),
       rule("axonize.io", "axonizetenants/status", ["patch"]),
