@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { systemClock } from "@axonize/core/runtime/clock";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { IdentityHistory } from "../identity/history.ts";
 import { recording, startKubelet } from "../testing/kubelet-emulator.ts";
 import { isNvidiaResource, mapAllocations, noPodSource, type NodeDevice } from "./allocations.ts";

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import test from "node:test";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { systemClock } from "@axonize/core/runtime/clock";
 import { silentLog as log } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";

@@ -10,7 +10,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { systemClock } from "@axonize/core/runtime/clock";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import fc from "fast-check";
 import { createFakeProc, numberByName, podCgroup } from "../testing/fake-proc.ts";
 import { inodeOf } from "./connections.ts";

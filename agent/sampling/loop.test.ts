@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { createFakeClock, type FakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock, type FakeClock } from "../../test/support/fake-clock.ts";
 import { defaultPoolConfig } from "../pool-config.ts";
 import { createFakeNode, type FakeNode } from "../testing/fake-driver.ts";
 import { readDriver } from "../testing/read-driver.ts";

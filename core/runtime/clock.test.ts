@@ -1,7 +1,7 @@
 // every(): no overlap, survives a throwing task, stops with its signal.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createFakeClock } from "../testing/fake-clock.ts";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { every } from "./clock.ts";
 
 test("a task runs once per period and never beside itself", async () => {

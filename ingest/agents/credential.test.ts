@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import test from "node:test";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { silentLog } from "@axonize/core/runtime/log";
 import type { Access } from "@axonize/core/runtime/access";
 import { startTokenReviewServer, tokenOf } from "../testing/token-review-server.ts";

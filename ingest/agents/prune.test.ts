@@ -1,7 +1,7 @@
 /** Ended intervals go when nothing can refer to them, in bounded statements, and open ones never. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { silentLog as log } from "@axonize/core/runtime/log";
 import { createRegistry } from "@axonize/core/runtime/metrics";
 import { systemClock } from "@axonize/core/runtime/clock";

@@ -8,7 +8,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { systemClock } from "@axonize/core/runtime/clock";
 import { silentLog } from "@axonize/core/runtime/log";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import type { Peer } from "../decode/facts.ts";
 import { peerWaitMs } from "../limits.ts";
 import { createPeers, type FindPeer } from "./peers.ts";

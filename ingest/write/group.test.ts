@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createRegistry } from "@axonize/core/runtime/metrics";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import * as limits from "../limits.ts";
 import { createIngestMetrics } from "../metrics.ts";
 import type { Block } from "./block.ts";

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TenantAccess } from "@axonize/core/runtime/access";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import fc from "fast-check";
 import type { Counts, QuotaName } from "../usage/excess.ts";
 import { createQuota } from "./quota.ts";

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { systemClock } from "@axonize/core/runtime/clock";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { createAccess, type ClusterAccess, type Credentials } from "./access.ts";
 import { ApiError, isApiError } from "./api-error.ts";
 import { release } from "./apply.ts";

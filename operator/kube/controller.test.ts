@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createFakeClock, type FakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock, type FakeClock } from "../../test/support/fake-clock.ts";
 import { silentLog } from "@axonize/core/runtime/log";
 import { createRegistry, type Registry } from "@axonize/core/runtime/metrics";
 import { ApiError, TerminalError } from "./api-error.ts";

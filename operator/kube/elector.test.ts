@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { silentLog } from "@axonize/core/runtime/log";
-import { createFakeClock, type FakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock, type FakeClock } from "../../test/support/fake-clock.ts";
 import fc from "fast-check";
 import { createElector, type Elector } from "./elector.ts";
 import { startFaultServer, status, type FaultServer } from "./testing/fault-server.ts";

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { systemClock } from "@axonize/core/runtime/clock";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { createQueue } from "./queue.ts";
 import { hurried, until, valueOf } from "./testing/cluster.ts";
 import { startFaultServer } from "./testing/fault-server.ts";

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { systemClock, type Clock } from "@axonize/core/runtime/clock";
 import { silentLog } from "@axonize/core/runtime/log";
 import { createRegistry, type Registry } from "@axonize/core/runtime/metrics";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { configMaps, secrets } from "./kinds.ts";
 import { createManager, runResync, type Manager } from "./manager.ts";
 import { startFaultServer, status, type FaultServer } from "./testing/fault-server.ts";

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { createRegistry } from "@axonize/core/runtime/metrics";
 import fc from "fast-check";
 import { createKubeMetrics, initControllerMetrics } from "./metrics.ts";

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { maxEventsWaiting } from "./limits.ts";
 import { createRecorder } from "./recorder.ts";
 import { startFaultServer, status, type FaultServer } from "./testing/fault-server.ts";

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { systemClock, type Clock } from "@axonize/core/runtime/clock";
-import { createFakeClock } from "@axonize/core/testing/fake-clock";
+import { createFakeClock } from "../../test/support/fake-clock.ts";
 import { planCertificates } from "../injection/certificates.ts";
 import { createAccess } from "./access.ts";
 import { createInformer } from "./informer.ts";

@@ -8,7 +8,6 @@ const services = ["ingest", "dashboard/api", "agent"] as const;
 export const rooms: Record<string, readonly string[]> = {
   "core/contract": [],
   "core/runtime": ["core/contract"],
-  "core/testing": ["core/contract", "core/runtime"],
   "ingest/decode": ["core/contract", "core/runtime", "ingest/normalize"],
   "ingest/normalize": ["core/contract", "core/runtime"],
   ingest: ["core/contract", "core/runtime", "ingest/decode", "ingest/normalize"],

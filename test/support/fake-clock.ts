@@ -1,7 +1,7 @@
 /**
  * A clock whose hands a test turns. Sleeps resolve when `advance` passes them, in order of time.
  */
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "@axonize/core/runtime/clock";
 
 export interface FakeClock extends Clock {
   /** Moves both hands forward and lets every sleeper that is due continue. */
