@@ -142,13 +142,12 @@ function times(value: number | undefined, factor: number): number | undefined {
   return value === undefined ? undefined : value * factor;
 }
 
-/** Unknown where the driver does not tell its own part (version 1 counts it as used: then 0). */
+/** A driver that does not tell its own part (version 1 of the call) counts it among what is used. */
 function freeBytes({ latest }: ShownDevice): number | undefined {
   const total = latest.value("memoryTotalBytes");
   const used = latest.value("memoryUsedBytes");
-  const reserved = latest.value("memoryReservedBytes");
-  if (total === undefined || used === undefined || reserved === undefined) return undefined;
-  return Math.max(0, total - used - reserved);
+  if (total === undefined || used === undefined) return undefined;
+  return Math.max(0, total - used - (latest.value("memoryReservedBytes") ?? 0));
 }
 
 type Labels = readonly (readonly [name: string, value: string])[];

@@ -276,12 +276,12 @@ function* readMemory(
     put(row, reservedAt, returned, u64(out.view, 16));
     return;
   }
-  // Version 1 counts what the driver keeps for itself as used.
+  // Version 1 counts what the driver keeps for itself as used, and does not tell how much that is.
   yield "memory";
   returned = ask(of.refused, "memory", calls.memory, of.handle, out.at);
   put(row, at.slice.memoryUsedBytes, returned, u64(out.view, 16));
   put(row, at.slice.memoryTotalBytes, returned, u64(out.view, 0));
-  put(row, reservedAt, returned, 0);
+  put(row, reservedAt, returned === code.success ? code.functionNotFound : returned, 0);
 }
 
 /** Calls (device, out) unless this device refused before; remembers a refusal. */

@@ -1,7 +1,7 @@
 /**
  * One device: what it did over the range, on one axis with a shared crosshair, and who had it.
  */
-import { deviceName, requestsFilter } from "../../data/device.ts";
+import { deviceName, requestsFilter, whyNoActivity } from "../../data/device.ts";
 import { Link, useParams } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { Gpu, GpuMetrics } from "@axonize/core/contract/gpu";
@@ -234,6 +234,9 @@ function Charts({ gpu, metrics }: { readonly gpu: Gpu; readonly metrics: GpuMetr
     <div className={styles.charts}>
       <Split metrics={metrics} />
       <Lane gpu={gpu} metrics={metrics} />
+      {charts.some(({ title }) => title === "Activity") ? null : (
+        <p className={styles.quiet}>{whyNoActivity(gpu)}</p>
+      )}
       {charts.map((chart, i) => (
         <TimeChart
           key={chart.title}

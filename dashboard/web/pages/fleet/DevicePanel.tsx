@@ -1,7 +1,7 @@
 /**
  * The chosen device: its last readings as lines, its slices and holders, its events.
  */
-import { deviceName, requestsFilter } from "../../data/device.ts";
+import { deviceName, requestsFilter, whyNoActivity } from "../../data/device.ts";
 import { Link } from "@tanstack/react-router";
 import { X } from "lucide-react";
 import type { ReactNode } from "react";
@@ -79,6 +79,9 @@ export function DevicePanel({ gpu, slices, onClose, onSelect }: DevicePanelProps
           </div>
         ))}
       </div>
+      {activity(gpu) === undefined && slices.length === 0 ? (
+        <p className={styles.quiet}>{whyNoActivity(gpu)}</p>
+      ) : null}
       {slices.length > 0 ? <Slices slices={slices} onSelect={onSelect} /> : null}
       <section className={styles.section}>
         <h3 className={styles.heading}>Held by</h3>

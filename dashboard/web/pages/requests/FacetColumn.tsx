@@ -4,10 +4,12 @@
 import { ChevronRight } from "lucide-react";
 import { useState, type ReactNode } from "react";
 import type { FacetList } from "@axonize/core/contract/trace";
+import { labelOf } from "../../data/device.ts";
 import { hasTerm, toggleTerm, type FilterKey } from "../../data/filter.ts";
 import { count, say } from "../../data/format.ts";
 import { useEndpoint, useRefresh } from "../../data/queries.ts";
 import type { Scope } from "../../data/url.ts";
+import { useDeviceLabels } from "../../data/use-device-labels.ts";
 import { ProblemView, SkeletonRows } from "../../ui/State.tsx";
 import styles from "./FacetColumn.module.css";
 
@@ -28,8 +30,10 @@ const labels: Readonly<Record<Facet["key"], string>> = {
 };
 const order = Object.keys(labels);
 /** What OpenTelemetry calls "unset": the sender reported no status. */
-const named = (key: Facet["key"], value: string): string =>
-  key === "status" && value === "unset" ? "no status" : value;
+function named(key: Facet["key"], value: string, devices: ReadonlyMap<string, string>): string {
+  if (key === "gpu") return labelOf(devices, value);
+  return key === "status" && value === "unset" ? "no status" : value;
+}
 /** Open at first; the others open on demand. */
 const openFirst: ReadonlySet<string> = new Set([
   "status",
@@ -96,6 +100,7 @@ function FacetGroup(props: {
   const shown = all ? values : values.slice(0, shortList);
   const most = Math.max(1, ...values.map((v) => v.count));
   const key: FilterKey = facet.key;
+  const devices = useDeviceLabels(open && key === "gpu" && values.length > 0);
   return (
     <section className={styles.group}>
       <button
@@ -121,7 +126,7 @@ function FacetGroup(props: {
                   className={styles.value}
                   aria-pressed={state !== "none"}
                   data-state={state}
-                  title={`${named(key, value)}\nClick to keep, alt-click to exclude`}
+                  title={`${key === "gpu" ? value : named(key, value, devices)}\nClick to keep, alt-click to exclude`}
                   onClick={(event) => {
                     const not = key !== "status" && (event.altKey || state === "not");
                     onFilter(toggleTerm(filter, key, value, not));
@@ -133,7 +138,8 @@ function FacetGroup(props: {
                     aria-hidden="true"
                   />
                   <span className={styles.name}>
-                    {state === "not" ? `not ${value}` : named(key, value)}
+                    {state === "not" ? "not " : ""}
+                    {named(key, value, devices)}
                   </span>
                   <span className={styles.count}>{say(count(n))}</span>
                 </button>

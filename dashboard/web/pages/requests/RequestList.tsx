@@ -16,9 +16,11 @@ import {
   timeMs,
   type Zone,
 } from "../../data/format.ts";
+import { labelOf } from "../../data/device.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
 import { useStore } from "../../data/queries.ts";
 import type { SearchRecord } from "../../data/url-state.ts";
+import { useDeviceLabels } from "../../data/use-device-labels.ts";
 import { StatusText } from "../../ui/Badge.tsx";
 import { Num } from "../../ui/Figure.tsx";
 import { PhaseBar } from "../../ui/PhaseBar.tsx";
@@ -60,6 +62,7 @@ const columns: readonly {
   { key: "outputTokens", id: "output", label: "Out", number: true },
   { key: "", id: "spans", label: "Spans", number: true },
   { key: "", id: "gpu", label: "GPU", number: false },
+  { key: "", id: "pod", label: "Pod", number: false },
 ];
 
 export function RequestList(props: RequestListProps): ReactNode {
@@ -95,6 +98,7 @@ export function RequestList(props: RequestListProps): ReactNode {
     // oxlint-disable-next-line react/exhaustive-deps
   }, [selected]);
   const longestNs = longest(list.rows);
+  const devices = useDeviceLabels(list.rows.some(({ gpus }) => gpus.length > 0));
   return (
     // Focusable: the table scrolls by keyboard; rows are links in tab order, too.
     // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
@@ -135,6 +139,7 @@ export function RequestList(props: RequestListProps): ReactNode {
                 zone={zone}
                 selected={row.traceId === selected}
                 longestNs={longestNs}
+                devices={devices}
                 search={props.search}
                 onSelect={props.onSelect}
               />
@@ -187,6 +192,7 @@ interface RowProps {
   readonly zone: Zone;
   readonly selected: boolean;
   readonly longestNs: number;
+  readonly devices: ReadonlyMap<string, string>;
   readonly search: SearchRecord;
   readonly onSelect: (traceId: string) => void;
 }
@@ -199,6 +205,7 @@ function Row({
   zone,
   selected,
   longestNs,
+  devices,
   search,
   onSelect,
 }: RowProps): ReactNode {
@@ -267,17 +274,12 @@ function Row({
       {cell("input", true, <Num q={count(row.inputTokens)} />)}
       {cell("output", true, <Num q={count(row.outputTokens)} />)}
       {cell("spans", true, <Num q={count(row.spanCount)} />)}
+      {cell("gpu", false, <GpuCell row={row} devices={devices} />, gpuTitle(row, devices))}
       {cell(
-        "gpu",
+        "pod",
         false,
-        row.gpus.length === 0 ? (
-          <span className={styles.quiet}>–</span>
-        ) : row.gpus.length === 1 ? (
-          <code>{shortGpu(row.gpus[0] ?? "")}</code>
-        ) : (
-          `${row.gpus.length} GPUs`
-        ),
-        row.gpus.length === 0 ? row.gpuLevel : row.gpus.join(", "),
+        row.pod === "" ? <span className={styles.quiet}>–</span> : row.pod,
+        [row.namespace, row.pod].filter((part) => part !== "").join("/"),
       )}
     </div>
   );
@@ -302,7 +304,19 @@ function phaseTitle(row: TraceRow): string {
   return known.length === 0 ? "phases not reported" : known.join(" · ");
 }
 
-/** Enough of a device key to tell neighbours apart. */
-function shortGpu(uuid: string): string {
-  return uuid.length > 14 ? `${uuid.slice(0, 12)}…` : uuid;
+type GpuCellProps = Pick<RowProps, "row" | "devices">;
+
+function GpuCell({ row: { gpus }, devices }: GpuCellProps): ReactNode {
+  const [first] = gpus;
+  if (first === undefined) return <span className={styles.quiet}>–</span>;
+  return gpus.length === 1 ? labelOf(devices, first) : `${gpus.length} GPUs`;
+}
+
+function gpuTitle(row: TraceRow, devices: ReadonlyMap<string, string>): string {
+  if (row.gpus.length === 0) return row.gpuLevel;
+  const names = row.gpus.map((uuid) => {
+    const name = devices.get(uuid);
+    return name === undefined ? uuid : `${name} (${uuid})`;
+  });
+  return `${names.join(", ")}: ${row.gpuLevel}`;
 }
