@@ -85,6 +85,8 @@ export const isRefusal = (outcome: Grant | Refusal): outcome is Refusal => "code
 const limits = {
   /** Below the promised 5 s with a slow read. */
   pollMs: 3000,
+  /** Of a statement: 100,000 keys are read in one, and a peer that is gone is found out by it. */
+  statementMs: 10_000,
   /** How often `last_used_at` is written, if a key was used: one statement per process. */
   usedFlushMs: 5_000,
   /** 100,000 keys × ~400 bytes of snapshot = 40 MB. */
@@ -108,7 +110,8 @@ export async function createAccess(
   deps: { sql: Sql; clock: Clock; log: Log },
   options: { adminKey: string | undefined; loopbackTenant: string | undefined },
 ): Promise<Access> {
-  const { sql, clock, log } = deps;
+  const { clock, log } = deps;
+  const sql = deps.sql.within(limits.statementMs);
   const abort = new AbortController();
   const used = new Set<string>();
   if (options.loopbackTenant !== undefined) await ensureTenant(sql, options.loopbackTenant);

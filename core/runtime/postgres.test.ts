@@ -2,6 +2,7 @@
 // in time, nothing of it is left behind, and the process lives.
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -357,6 +358,18 @@ test("URLs: passwords with any characters, sockets, the modes of TLS, the name o
     assert.deepEqual(await who(odd), { who: "odd", application: "own" });
     await using disabled = client({ url: `${plain}?sslmode=disable&application_name=theirs` });
     assert.deepEqual(await who(disabled), { who: "odd", application: "theirs" });
+    const folder = await mkdtemp(join(tmpdir(), "axonize-socket-"));
+    const socket = createServer((near) => {
+      const far = connect({ host: url.hostname, port: Number(url.port) });
+      near.pipe(far).pipe(near);
+    }).listen(join(folder, ".s.PGSQL.5432"));
+    {
+      const at = plain.replace(/@[^/]*/, "@localhost:5432");
+      await using local = client({ url: `${at}?host=${encodeURIComponent(folder)}` });
+      assert.equal((await who(local))?.who, "odd");
+    }
+    socket.close();
+    await rm(folder, { recursive: true });
     for (const mode of ["prefer", "require", "verify-full", "no-verify"]) {
       await using tls = client({ url: `${plain}?sslmode=${mode}` });
       await assert.rejects(tls`SELECT 1`, /does not support SSL/, mode);
