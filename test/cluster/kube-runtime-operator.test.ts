@@ -102,7 +102,9 @@ async function json<T>(path: string): Promise<T> {
 
 interface Conditions {
   readonly metadata: { readonly finalizers?: readonly string[]; readonly labels?: object };
-  readonly status?: { readonly conditions?: readonly { type: string; status: string }[] };
+  readonly status?: {
+    readonly conditions?: readonly { type: string; status: string; reason: string }[];
+  };
 }
 const secretPath = "/api/v1/namespaces/team-a/secrets/axonize-ingest";
 
@@ -306,6 +308,47 @@ test("a definition that is older than the operator is named in readiness and met
   assert.equal(await operator.ended, 0, operator.log());
 });
 
+test("under a name that another cluster has the operator is not ready, and makes and keeps nothing", async () => {
+  const sql = createPostgres({ url: stores.postgresUrl, application: "test", log: silentLog });
+  await sql`INSERT INTO clusters (name, cluster_uid) VALUES ('prod', 'another')`;
+  const operator = run([], { AXONIZE_CLUSTER: "prod" });
+  await eventually(`it says so\n${operator.log()}`, async () =>
+    /^not ready\nAnother Kubernetes cluster \(.* UID another\)/.test(await operator.ready())
+      ? true
+      : undefined,
+  );
+  await cluster.apply([
+    {
+      apiVersion: "axonize.io/v1alpha1",
+      kind: "AxonizeTenant",
+      metadata: { name: "second" },
+      spec: { namespaces: [{ name: "team-a" }] },
+    },
+    {
+      apiVersion: "axonize.io/v1alpha1",
+      kind: "GpuPool",
+      metadata: { name: "second" },
+      spec: { nodeSelector: { matchLabels: { gpu: "yes" } } },
+    },
+  ]);
+  for (const plural of ["axonizetenants", "gpupools"]) {
+    await eventually(`${plural} say so\n${operator.log()}`, async () => {
+      const { status } = await json<Conditions>(`/apis/axonize.io/v1alpha1/${plural}/second`);
+      const ready = status?.conditions?.find(({ type }) => type === "Ready");
+      return ready?.status === "False" && ready.reason === "ClusterNameTaken" ? true : undefined;
+    });
+  }
+  const daemonSets = "/apis/apps/v1/namespaces/axonize-agents/daemonsets";
+  assert.deepEqual((await json<{ items: unknown[] }>(daemonSets)).items, []);
+  assert.equal(await isThere(secretPath), false);
+  assert.match(operator.log(), /"level":"error".*operator\.cluster_name/);
+  // Nobody is kept from taking their wishes back.
+  await cluster.kubectl("delete", "gpupool/second", "axonizetenant/second", "--timeout=30s");
+  operator.process.kill("SIGTERM");
+  assert.equal(await operator.ended, 0, operator.log());
+  await sql.end();
+});
+
 test("an operator whose API server is away waits for it, and ends when it is asked to", async () => {
   await cluster.killApiserver();
   const waiting = run();
@@ -336,6 +379,8 @@ test("below 1.36 the webhook serves also where its configuration comes after the
   const operator = run([], {
     KUBECONFIG: older.kubeconfigFile,
     AXONIZE_WEBHOOK_LISTEN: `127.0.0.1:${port}`,
+    // It writes to the same stores as the other one.
+    AXONIZE_CLUSTER: "older",
   });
   await eventually(`it leads, with nothing to inject by\n${operator.log()}`, async () =>
     (await operator.ready()).startsWith("ready, leading") ? true : undefined,
