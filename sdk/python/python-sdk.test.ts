@@ -26,6 +26,16 @@ const versionTests = [
   "tests/test_generators.py",
   "tests/test_core.py",
   "tests/test_clock.py",
+  "tests/test_threads.py",
+];
+/** Besides, where threads truly run at once. */
+const freeTests = [
+  "tests/test_fuzz.py",
+  "tests/test_life.py",
+  "tests/test_ring.py",
+  "tests/test_gpu.py",
+  // Its times are those of a Python that is twice as fast.
+  "-k=not absent_server",
 ];
 
 after(() => {
@@ -40,57 +50,66 @@ describe("each Python", { concurrency: 2 }, () => {
   for (const python of pythons) testOn(python);
 });
 
+function requirements(python: Python): string {
+  return `requirements${python === main ? "-full" : python.free ? "-free" : ""}.txt`;
+}
+
 function testOn(python: Python): void {
   const whole = python === main;
   describe(`on Python ${python.version}`, { concurrency: 2 }, () => {
     let wheel = "";
     let venv = "";
     before(async () => {
-      venv = await createVenv(python, whole ? "requirements-full.txt" : "requirements.txt");
+      venv = await createVenv(python, requirements(python));
       wheel = await buildWheel(venv, python.version, {});
     });
 
     test("the wheel carries the C core and its tag says so", () => {
-      assert.match(wheel, /axonize-[\d.]+-cp3\d+-cp3\d+-\w+\.whl$/);
+      const tag = `cp${python.version.replace(".", "").replace("t", "")}`;
+      const abi = python.free ? `${tag}t` : tag;
+      assert.match(wheel, new RegExp(`axonize-[\\d.]+-${tag}-${abi}-\\w+\\.whl$`));
     });
 
+    const everything = ["tests", "--ignore=tests/integrations", "--ignore=tests/engine"];
+    const parts = whole ? [everything] : python.free ? [versionTests, freeTests] : [versionTests];
     for (const implementation of whole ? ["c", "pure"] : ["c"]) {
-      test(`${implementation}: the suite passes`, async (context) => {
-        const site = await install(venv, wheel, `${python.version}-${implementation}`);
-        const report = join(scratch, `${python.version}-${implementation}.xml`);
-        const { code, output } = await run(
-          join(venv, "bin/python"),
-          [
-            "-m",
-            "pytest",
-            `--junit-xml=${report}`,
-            ...(whole
-              ? ["tests", "--ignore=tests/integrations", "--ignore=tests/engine"]
-              : versionTests),
-          ],
-          {
-            PYTHONPATH: site,
-            AXONIZE_PURE: implementation === "pure" ? "1" : "0",
-            AXONIZE_EXPECT: implementation,
-            AXONIZE_TEST_FAKE_NVML: fakeNvml,
-          },
-        );
-        const cases = readReport(report);
-        for (const found of cases) {
-          await context.test(found.name, () => {
-            assert.equal(found.failure, "", found.failure);
-          });
-        }
-        assert.equal(code, 0, output);
-        assert.ok(cases.length > 40, output);
-      });
+      for (const [index, files] of parts.entries()) {
+        const name = `${implementation}-${index + 1}`;
+        test(`${name}: the suite passes`, async (context) => {
+          const site = await install(venv, wheel, `${python.version}-${name}`);
+          const report = join(scratch, `${python.version}-${name}.xml`);
+          const { code, output } = await run(
+            join(venv, "bin/python"),
+            ["-m", "pytest", `--junit-xml=${report}`, ...files],
+            {
+              PYTHONPATH: site,
+              AXONIZE_PURE: implementation === "pure" ? "1" : "0",
+              AXONIZE_EXPECT: implementation,
+              AXONIZE_TEST_FAKE_NVML: fakeNvml,
+            },
+          );
+          const cases = readReport(report);
+          for (const found of cases) {
+            await context.test(found.name, () => {
+              assert.equal(found.failure, "", found.failure);
+            });
+          }
+          assert.equal(code, 0, output);
+          assert.ok(cases.length > 40, output);
+        });
+      }
     }
   });
 }
 
-test("a gRPC server on Node's HTTP/2 takes the spans, also over a window that fills up", async () => {
-  assert.ok(main);
-  const venv = await createVenv(main, "requirements-full.txt");
+for (const python of pythons.filter((each) => each === main || each.free)) {
+  test(`a gRPC server on Node's HTTP/2 takes the spans of ${python.version}, also over a window that fills up`, async () => {
+    await sendToNode(python);
+  });
+}
+
+async function sendToNode(python: Python): Promise<void> {
+  const venv = await createVenv(python, requirements(python));
   const bodies: Buffer[] = [];
   const server = createServer();
   server.on("stream", (stream, headers) => {
@@ -132,7 +151,7 @@ for _ in range(2):
   const bytes = bodies.reduce((sum, body) => sum + body.length, 0);
   assert.ok(bodies.length >= 2 && bytes > 4000 * 250, `${bodies.length} requests, ${bytes} bytes`);
   for (const body of bodies) assert.equal(body.readUInt32BE(1), body.length - 5);
-});
+}
 
 test("the C core's tests and fuzzing pass under the address and undefined-behaviour sanitizers", async () => {
   assert.ok(main);
@@ -150,6 +169,29 @@ test("without a compiler a pure wheel is built, and it says so", async () => {
   const site = await install(venv, wheel, "no-compiler");
   const said = await run(join(venv, "bin/python"), ["-m", "axonize"], { PYTHONPATH: site });
   assert.match(said.output, /^axonize [\d.]+, pure Python: /);
+});
+
+test("a release builds a wheel for every CPython, with the interpreter's lock and without", async () => {
+  assert.ok(main);
+  const venv = await createVenv(main, "requirements-full.txt");
+  const command = join(venv, "bin/cibuildwheel");
+  const lists = await Promise.all(
+    ["linux", "macos"].map(async (platform) => {
+      const archs = platform === "linux" ? "x86_64,aarch64" : "x86_64,arm64";
+      const said = ["--print-build-identifiers", "--platform", platform, "--archs", archs, here];
+      const told = await run(command, said, {});
+      assert.equal(told.code, 0, told.output);
+      return told.output.trim().split("\n");
+    }),
+  );
+  const wanted = ["cp310", "cp311", "cp312", "cp313", "cp314", "cp314t"].flatMap((python) =>
+    ["manylinux", "musllinux", "macosx"].flatMap((system) =>
+      ["x86_64", system === "macosx" ? "arm64" : "aarch64"].map(
+        (arch) => `${python}-${system}_${arch}`,
+      ),
+    ),
+  );
+  assert.deepEqual(lists.flat().sort(), wanted.sort());
 });
 
 test("the package passes a strict type check, and so does a typical program", async () => {

@@ -1,6 +1,6 @@
 """Builds the C core where that works, else a pure-Python wheel; says which.
 
-Whether a compiler, Python's headers and a GIL are there is tried out before anything is built, so
+Whether a compiler and Python's headers are there is tried out before anything is built, so
 that the wheel's tag tells the truth (`py3-none-any` or this Python's). AXONIZE_PURE=1 skips C.
 """
 
@@ -23,8 +23,6 @@ def why_pure() -> str:
         return "AXONIZE_PURE is set"
     if sys.implementation.name != "cpython":
         return "not CPython"
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return "a free-threaded Python"
     if sys.platform == "win32":
         return "Windows"
     from distutils.ccompiler import new_compiler
@@ -48,7 +46,7 @@ extra = os.environ.get("AXONIZE_CFLAGS", "").split()
 core = Extension(
     "axonize._core",
     [f"csrc/{name}" for name in SOURCES],
-    depends=[f"csrc/{name}" for name in ("arena.h", "clock.h", "ring.h", "span.h", "wire.h")],
+    depends=[f"csrc/{name}" for name in ("arena.h", "clock.h", "free.h", "ring.h", "span.h", "wire.h")],
     extra_compile_args=FLAGS + extra,
     extra_link_args=extra,
     optional=True,

@@ -4,7 +4,8 @@
  * that; the counter costs 9.
  *
  * The counter is tied to the kernel's clock every 10 ms and asked for no longer than that, so it is off by
- * the jitter of one reading (under 1 us) and never runs backwards. Everything here runs under the GIL.
+ * the jitter of one reading (under 1 us) and never runs backwards. Everything here runs under the GIL; in a
+ * free-threaded Python the kernel is asked each time.
  */
 #ifndef AXONIZE_CLOCK_H
 #define AXONIZE_CLOCK_H

@@ -13,6 +13,7 @@ static int bucket_of(int64_t gap_ns) {
 
 #define SPARE_MAX 64 /* blocks kept for reuse: 64 x 0.7 KB */
 
+/* None without the GIL: the allocator keeps memory per thread itself. */
 static ax_llm *spare[SPARE_MAX];
 static int spares;
 
@@ -27,7 +28,7 @@ ax_llm *ax_llm_new(void) {
 
 void ax_llm_free(ax_llm *llm) {
   if (!llm) return;
-  if (spares < SPARE_MAX) spare[spares++] = llm;
+  if (!AX_FREE && spares < SPARE_MAX) spare[spares++] = llm;
   else PyMem_Free(llm);
 }
 
@@ -211,7 +212,7 @@ static void set_named(ax_span *span, const char *key, PyObject *value) {
     uint32_t dropped = span->arena.dropped_attributes;
     if (span->state == AX_ENDED) return;
     ax_arena_set_text(&span->arena, key, (uint32_t)strlen(key), text, (uint64_t)size);
-    ax.truncated += span->arena.dropped_attributes - dropped;
+    ax_count_truncated(span->arena.dropped_attributes - dropped);
     return;
   }
   PyObject *name = PyUnicode_InternFromString(key);
@@ -247,14 +248,19 @@ static PyObject *stream(ax_span *self, PyObject *const *args, Py_ssize_t given,
   return PyObject_CallFunctionObjArgs(ax.counted, (PyObject *)self, values[0], count, NULL);
 }
 
+AX_LOCKED_KEYWORDS(record_token)
+AX_LOCKED_KEYWORDS(set_tokens_input)
+AX_LOCKED_KEYWORDS(set_tokens_output)
+AX_LOCKED_KEYWORDS(set_model)
+
 PyMethodDef ax_llm_methods[] = {
-    {"record_token", AX_METHOD(record_token), AX_FAST,
+    {"record_token", AX_METHOD(record_token_locked), AX_FAST,
      "Notes that n output tokens arrived now. The first call sets the time to first token."},
-    {"set_tokens_input", AX_METHOD(set_tokens_input), AX_FAST,
+    {"set_tokens_input", AX_METHOD(set_tokens_input_locked), AX_FAST,
      "Tokens of the prompt, cached ones included."},
-    {"set_tokens_output", AX_METHOD(set_tokens_output), AX_FAST,
+    {"set_tokens_output", AX_METHOD(set_tokens_output_locked), AX_FAST,
      "Output tokens as the engine counted them; overrides what record_token counted."},
-    {"set_model", AX_METHOD(set_model), AX_FAST, "Names the model, and its version."},
+    {"set_model", AX_METHOD(set_model_locked), AX_FAST, "Names the model, and its version."},
     {"stream", AX_METHOD(stream), AX_FAST,
      "Passes a stream through and records a token, or count(item), per item."},
     {NULL, NULL, 0, NULL},

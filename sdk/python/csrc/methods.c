@@ -117,20 +117,31 @@ static PyObject *add_event(ax_span *self, PyObject *const *args, Py_ssize_t coun
   Py_RETURN_NONE;
 }
 
+AX_LOCKED_ONE(ax_span_enter)
+AX_LOCKED_FAST(ax_span_exit)
+AX_LOCKED_FAST(ax_begin_method)
+AX_LOCKED_FAST(ax_finish_method)
+AX_LOCKED_ONE(add_encoded)
+AX_LOCKED_KEYWORDS(set_attribute)
+AX_LOCKED_KEYWORDS(set_gpus)
+AX_LOCKED_KEYWORDS(set_status)
+AX_LOCKED_KEYWORDS(record_exception)
+AX_LOCKED_KEYWORDS(add_event)
+
 PyMethodDef ax_span_methods[] = {
-    {"__enter__", AX_METHOD(ax_span_enter), METH_NOARGS, NULL},
-    {"__exit__", AX_METHOD(ax_span_exit), METH_FASTCALL, NULL},
-    {"_begin", AX_METHOD(ax_begin_method), METH_FASTCALL, NULL},
-    {"_finish", AX_METHOD(ax_finish_method), METH_FASTCALL, NULL},
-    {"_add", AX_METHOD(add_encoded), METH_O, NULL},
-    {"set_attribute", AX_METHOD(set_attribute), AX_FAST,
+    {"__enter__", AX_METHOD(ax_span_enter_locked), METH_NOARGS, NULL},
+    {"__exit__", AX_METHOD(ax_span_exit_locked), METH_FASTCALL, NULL},
+    {"_begin", AX_METHOD(ax_begin_method_locked), METH_FASTCALL, NULL},
+    {"_finish", AX_METHOD(ax_finish_method_locked), METH_FASTCALL, NULL},
+    {"_add", AX_METHOD(add_encoded_locked), METH_O, NULL},
+    {"set_attribute", AX_METHOD(set_attribute_locked), AX_FAST,
      "Sets one attribute; a second value for a key replaces the first. None is ignored."},
-    {"set_gpus", AX_METHOD(set_gpus), AX_FAST,
+    {"set_gpus", AX_METHOD(set_gpus_locked), AX_FAST,
      "Names the devices that this span used, as cuda:0 or 0: the process's own numbering."},
-    {"set_status", AX_METHOD(set_status), AX_FAST,
+    {"set_status", AX_METHOD(set_status_locked), AX_FAST,
      "Sets the outcome. An exception that leaves the span sets ERROR whatever was set."},
-    {"record_exception", AX_METHOD(record_exception), AX_FAST,
+    {"record_exception", AX_METHOD(record_exception_locked), AX_FAST,
      "Adds an exception as an event; does not change the status."},
-    {"add_event", AX_METHOD(add_event), AX_FAST, "Adds a named moment with attributes."},
+    {"add_event", AX_METHOD(add_event_locked), AX_FAST, "Adds a named moment with attributes."},
     {NULL, NULL, 0, NULL},
 };

@@ -20,9 +20,15 @@ int64_t ax_realtime_offset(void) {
 
 static uint64_t rotate(uint64_t value, int bits) { return value << bits | value >> (64 - bits); }
 
+/* One for all threads, or one for each where several run at once. */
+static AX_PER_THREAD struct {
+  uint64_t state[4], generation; /* generation: of the process, plus one; 0 = not seeded */
+} ids;
+
 /* xoshiro256++: 256 bits of state, so that two processes' sequences do not meet. */
 uint64_t ax_random(void) {
-  uint64_t *s = ax.random, result = rotate(s[0] + s[3], 23) + s[0], t = s[1] << 17;
+  if (AX_FREE && ids.generation != ax.generation + 1) ax_seed();
+  uint64_t *s = ids.state, result = rotate(s[0] + s[3], 23) + s[0], t = s[1] << 17;
   s[2] ^= s[0];
   s[3] ^= s[1];
   s[1] ^= s[2];
@@ -33,13 +39,14 @@ uint64_t ax_random(void) {
 }
 
 void ax_seed(void) {
-  if (getentropy(ax.random, sizeof ax.random) != 0) {
+  if (getentropy(ids.state, sizeof ids.state) != 0) {
     /* No entropy source (a chroot of an old kernel): distinct, if guessable. Ids are no secrets. */
     for (int i = 0; i < 4; i++) {
-      ax.random[i] = ((uint64_t)ax_monotonic() ^ (uint64_t)getpid() << 32) + 0x9e3779b97f4a7c15u * (i + 1);
+      ids.state[i] = ((uint64_t)ax_monotonic() ^ (uint64_t)getpid() << 32) + 0x9e3779b97f4a7c15u * (i + 1);
     }
   }
-  ax.random[0] |= 1;
+  ids.state[0] |= 1;
+  ids.generation = ax.generation + 1;
 }
 
 /* Events count gaps only above 1 ms, so that children never seem to begin before their parents. */
@@ -79,48 +86,72 @@ static PyObject *llm_span(PyObject *Py_UNUSED(module), PyObject *const *args, Py
   return connected() ? ax_span_create(args, count, keywords, 1) : NULL;
 }
 
+/* The right to read the ring and to change where it lies: one has it, and nobody waits for it. */
+static int take_reading(void) { return !atomic_flag_test_and_set(&ax.reading); }
+
+static void give_reading(void) { atomic_flag_clear(&ax.reading); }
+
 /* A ring in a file in place of the private one; before enable(). OSError where that cannot be had. */
 static PyObject *share(PyObject *Py_UNUSED(module), PyObject *args) {
   unsigned long long bytes;
   const char *path, *owner;
   Py_ssize_t owner_size;
   if (!PyArg_ParseTuple(args, "sKy#", &path, &bytes, &owner, &owner_size)) return NULL;
-  if (ax.draining || (ax.ring.data && ax_ring_pending(&ax.ring))) {
-    PyErr_SetString(PyExc_OSError, "the ring is in use");
-    return NULL;
-  }
   if (owner_size > (Py_ssize_t)AX_RING_OWNER_MAX) owner_size = AX_RING_OWNER_MAX + 1;
   ax_ring made = {0};
-  if (!ax_ring_open_file(&made, path, bytes, owner, (uint32_t)owner_size)) {
-    return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+  int mine = take_reading(), idle = mine && !ax_ring_pending(&ax.ring);
+  int open = idle && ax_ring_open_file(&made, path, bytes, owner, (uint32_t)owner_size);
+  if (open) {
+    ax_take(&ax.writing);
+    ax_ring before = ax.ring;
+    ax.ring = made;
+    ax_give(&ax.writing);
+    if (before.data) ax_ring_close(&before);
   }
-  made.produced = atomic_load(&made.consumed);
-  if (ax.ring.data) ax_ring_close(&ax.ring);
-  ax.ring = made;
-  Py_RETURN_NONE;
+  if (mine) give_reading();
+  if (open) Py_RETURN_NONE;
+  if (idle) return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+  PyErr_SetString(PyExc_OSError, "the ring is in use");
+  return NULL;
 }
 
 /* Back to private memory. What the file still holds stays in it. */
 static PyObject *leave_file(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
-  if (!ax.ring.file || ax.draining) Py_RETURN_FALSE;
-  ax.enabled = 0;
-  ax_ring_close(&ax.ring);
-  Py_RETURN_TRUE;
+  int left = 0;
+  if (!take_reading()) Py_RETURN_FALSE;
+  if (ax.ring.file) {
+    ax.enabled = 0;
+    ax_take(&ax.writing);
+    ax_ring_close(&ax.ring);
+    ax_give(&ax.writing);
+    left = 1;
+  }
+  give_reading();
+  return PyBool_FromLong(left);
 }
 
 static PyObject *commit(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
-  if (ax.ring.data && !ax.draining) ax_ring_commit(&ax.ring);
+  if (!take_reading()) Py_RETURN_NONE;
+  if (ax.ring.data) ax_ring_commit(&ax.ring);
+  give_reading();
   Py_RETURN_NONE;
 }
 
 static PyObject *enable(PyObject *Py_UNUSED(module), PyObject *args) {
   unsigned long long bytes, wake_at;
-  PyObject *wake;
+  PyObject *wake, *before;
   if (!PyArg_ParseTuple(args, "KKO", &bytes, &wake_at, &wake)) return NULL;
-  if (!ax.ring.data && !ax_ring_open(&ax.ring, bytes)) return PyErr_NoMemory();
-  Py_XSETREF(ax.wake, Py_NewRef(wake));
+  ax_take(&ax.writing);
+  int open = ax.ring.data || ax_ring_open(&ax.ring, bytes);
+  ax_give(&ax.writing);
+  if (!open) return PyErr_NoMemory();
+  Py_BEGIN_CRITICAL_SECTION(ax.module);
+  before = ax.wake;
+  ax.wake = Py_NewRef(wake);
   ax.wake_at = wake_at;
   ax.need_start = ax.enabled = 1;
+  Py_END_CRITICAL_SECTION();
+  Py_XDECREF(before);
   Py_RETURN_NONE;
 }
 
@@ -130,8 +161,14 @@ static PyObject *disable(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused
 }
 
 static PyObject *watch_gpus(PyObject *Py_UNUSED(module), PyObject *hook) {
-  ax.marking = hook != Py_None;
-  Py_XSETREF(ax.gpu_hook, ax.marking ? Py_NewRef(hook) : NULL);
+  int watching = hook != Py_None;
+  PyObject *before;
+  Py_BEGIN_CRITICAL_SECTION(ax.module);
+  before = ax.gpu_hook;
+  ax.gpu_hook = watching ? Py_NewRef(hook) : NULL;
+  ax.marking = ax.watching = watching;
+  Py_END_CRITICAL_SECTION();
+  Py_XDECREF(before);
   Py_RETURN_NONE;
 }
 
@@ -141,9 +178,10 @@ static PyObject *watch_gpus(PyObject *Py_UNUSED(module), PyObject *hook) {
  */
 static PyObject *drain_memory(uint64_t capacity) {
   PyObject *kept = ax.drained;
-  if (kept && Py_REFCNT(kept) == 1 && (uint64_t)PyBytes_GET_SIZE(kept) >= capacity) return Py_NewRef(kept);
+  /* Without the GIL a count of one does not say that nobody else is about to look. */
+  if (!AX_FREE && kept && Py_REFCNT(kept) == 1 && (uint64_t)PyBytes_GET_SIZE(kept) >= capacity) return Py_NewRef(kept);
   PyObject *out = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)capacity);
-  if (out && capacity <= KEPT_BYTES_MAX) Py_XSETREF(ax.drained, Py_NewRef(out));
+  if (!AX_FREE && out && capacity <= KEPT_BYTES_MAX) Py_XSETREF(ax.drained, Py_NewRef(out));
   return out;
 }
 
@@ -156,12 +194,11 @@ static PyObject *part_of(PyObject *memory, size_t size) {
   return part;
 }
 
-static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *args) {
-  unsigned long long spans_max, bytes_max;
-  if (!PyArg_ParseTuple(args, "KK", &spans_max, &bytes_max)) return NULL;
+/* Encodes what waits; the caller is the only reader. */
+static PyObject *drain_ring(uint64_t spans_max, uint64_t bytes_max) {
   refresh_offset();
   uint64_t pending = ax.ring.data ? ax_ring_pending(&ax.ring) : 0, count = 0;
-  if (!pending || ax.draining) return Py_BuildValue("y#Ky#", "", (Py_ssize_t)0, 0ull, "", (Py_ssize_t)0);
+  if (!pending) return Py_BuildValue("y#Ky#", "", (Py_ssize_t)0, 0ull, "", (Py_ssize_t)0);
   uint64_t used = atomic_load(&ax.ring.head) - atomic_load(&ax.ring.tail);
   if (bytes_max > 64u << 20) bytes_max = 64u << 20;
   if (spans_max > 1u << 30) spans_max = 1u << 30;
@@ -178,19 +215,18 @@ static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *args) {
   uint8_t *bytes = (uint8_t *)PyBytes_AS_STRING(out);
   size_t size;
   uint64_t marks_max = spans_max < pending ? spans_max : pending, marked = 0;
-  PyObject *marks = PyBytes_FromStringAndSize(NULL, ax.marking ? (Py_ssize_t)(marks_max * sizeof(ax_mark)) : 0);
+  int marking = ax.marking;
+  PyObject *marks = PyBytes_FromStringAndSize(NULL, marking ? (Py_ssize_t)(marks_max * sizeof(ax_mark)) : 0);
   if (!marks) {
     Py_DECREF(out);
     return NULL;
   }
-  ax_mark *places = ax.marking ? (ax_mark *)PyBytes_AS_STRING(marks) : NULL;
-  ax.draining = 1;
+  ax_mark *places = marking ? (ax_mark *)PyBytes_AS_STRING(marks) : NULL;
   /* No more than is pending now: another thread may add while the lock is away. A batch of usual
    * size takes 10 us: giving the lock away and asking for it again costs everybody more than that. */
   PyThreadState *saved = used > GIL_BYTES_MAX ? PyEval_SaveThread() : NULL;
   size = ax_ring_drain(&ax.ring, bytes, (size_t)capacity, marks_max, &count, places, &marked);
   if (saved) PyEval_RestoreThread(saved);
-  ax.draining = 0;
   PyObject *spans = part_of(out, size);
   if (!spans || (places && _PyBytes_Resize(&marks, (Py_ssize_t)(marked * sizeof(ax_mark))) < 0)) {
     Py_XDECREF(spans);
@@ -200,10 +236,20 @@ static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *args) {
   return Py_BuildValue("NKN", spans, (unsigned long long)count, marks);
 }
 
+static PyObject *drain(PyObject *Py_UNUSED(module), PyObject *args) {
+  unsigned long long spans_max, bytes_max;
+  if (!PyArg_ParseTuple(args, "KK", &spans_max, &bytes_max)) return NULL;
+  if (!take_reading()) return Py_BuildValue("y#Ky#", "", (Py_ssize_t)0, 0ull, "", (Py_ssize_t)0);
+  PyObject *drained = drain_ring(spans_max, bytes_max);
+  give_reading();
+  return drained;
+}
+
 static PyObject *stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
-  unsigned long long pending = ax.ring.data ? ax_ring_pending(&ax.ring) : 0;
-  return Py_BuildValue("{sKsKsKsK}", "recorded", (unsigned long long)ax.ring.produced, "dropped",
-                       (unsigned long long)ax.ring.dropped, "truncated",
+  ax_take(&ax.writing);
+  unsigned long long pending = ax_ring_pending(&ax.ring), recorded = ax.ring.produced, dropped = ax.ring.dropped;
+  ax_give(&ax.writing);
+  return Py_BuildValue("{sKsKsKsK}", "recorded", recorded, "dropped", dropped, "truncated",
                        (unsigned long long)ax.truncated, "pending", pending);
 }
 
@@ -218,16 +264,17 @@ static PyObject *system_clock(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(u
 
 /* In a forked child: an empty ring (the parent sends what was in it), other ids, no exporter yet. */
 static PyObject *after_fork(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused)) {
+  ax.generation++;
   ax_seed();
+  atomic_flag_clear(&ax.writing);
+  atomic_flag_clear(&ax.reading);
   /* A ring in a file belongs to the parent: the child takes its hands off. */
   if (ax.ring.file) {
     ax.enabled = 0;
     ax_ring_close(&ax.ring);
   }
   if (ax.ring.data) ax_ring_reset(&ax.ring);
-  ax.draining = 0;
   ax.truncated = 0;
-  ax.generation++;
   ax.need_start = 1;
   Py_RETURN_NONE;
 }
@@ -265,9 +312,14 @@ PyMODINIT_FUNC PyInit__core(void) {
   if (PyType_Ready(&AxSpanType) < 0 || PyType_Ready(&AxLlmSpanType) < 0) return NULL;
   PyObject *module = PyModule_Create(&definition);
   if (!module) return NULL;
-  ax_clock_open(0);
+  ax.module = module;
+  /* What ties the counter to the kernel's clock is for one thread at a time. */
+  ax_clock_open(AX_FREE);
   ax_seed();
   ax.offset = ax_realtime_offset();
+#ifdef Py_GIL_DISABLED
+  PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
+#endif
   if (PyModule_AddObjectRef(module, "Span", (PyObject *)&AxSpanType) < 0 ||
       PyModule_AddObjectRef(module, "LlmSpan", (PyObject *)&AxLlmSpanType) < 0 ||
       PyModule_AddStringConstant(module, "IMPLEMENTATION", "c") < 0) {

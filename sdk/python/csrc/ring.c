@@ -15,6 +15,11 @@ _Static_assert(sizeof(ax_record) == 96, "the header has no holes that would be c
 
 _Static_assert(sizeof(ax_ring_file) == 64, "readers in other languages know these offsets");
 
+static inline void count_one(_Atomic uint64_t *counter) {
+  uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
+  atomic_store_explicit(counter, before + 1, memory_order_relaxed);
+}
+
 static uint64_t rounded(uint64_t capacity) {
   uint64_t size = AX_RING_MIN;
   while (size < capacity && size < AX_RING_MAX) size *= 2;
@@ -105,11 +110,12 @@ void ax_ring_reset(ax_ring *ring) {
   atomic_store(&ring->tail, 0);
   atomic_store(&ring->freed, 0);
   atomic_store(&ring->consumed, 0);
-  ring->produced = ring->dropped = 0;
+  atomic_store(&ring->produced, 0);
+  atomic_store(&ring->dropped, 0);
 }
 
-int ax_ring_put(ax_ring *ring, ax_record *record, const void *name, const void *state,
-                const void *message, const void *arena) {
+uint64_t ax_ring_put(ax_ring *ring, ax_record *record, const void *name, const void *state,
+                     const void *message, const void *arena) {
   if (!ring->data) return 0; /* between a fork and the child's own ring */
   uint64_t size = sizeof *record + (uint64_t)record->name_size + record->state_size +
                   record->message_size + record->arena_size;
@@ -119,8 +125,9 @@ int ax_ring_put(ax_ring *ring, ax_record *record, const void *name, const void *
   uint64_t at = head & (ring->capacity - 1), rest = ring->capacity - at;
   uint64_t skip = size > rest ? rest : 0;
   if (size > AX_RECORD_MAX || head - tail + skip + size > ring->capacity) {
-    ring->dropped++;
-    if (ring->file) atomic_store_explicit(&ring->file->dropped, ring->dropped, memory_order_relaxed);
+    count_one(&ring->dropped);
+    uint64_t dropped = atomic_load_explicit(&ring->dropped, memory_order_relaxed);
+    if (ring->file) atomic_store_explicit(&ring->file->dropped, dropped, memory_order_relaxed);
     return 0;
   }
   if (skip) {
@@ -135,10 +142,11 @@ int ax_ring_put(ax_ring *ring, ax_record *record, const void *name, const void *
   out = ax_put_bytes(out, state, record->state_size);
   out = ax_put_bytes(out, message, record->message_size);
   ax_put_bytes(out, arena, record->arena_size);
-  ring->produced++;
+  count_one(&ring->produced);
   atomic_store_explicit(&ring->head, head + skip + size, memory_order_release);
   if (ring->file) atomic_store_explicit(&ring->file->head, head + skip + size, memory_order_release);
-  return 1;
+  uint64_t waiting = ax_ring_pending(ring);
+  return waiting ? waiting : 1; /* already taken, by a reader that is quick */
 }
 
 static uint32_t status_size(const ax_record *record) {

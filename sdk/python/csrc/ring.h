@@ -1,6 +1,7 @@
 /*
- * The ring of finished spans: written by the threads that hold the interpreter's lock, read by one
- * exporter without it. Also the encoder, because draining is encoding. No Python in here.
+ * The ring of finished spans: written by one thread at a time (who holds the interpreter's lock, or
+ * ours where there is none: free.h), read by one exporter without it. Also the encoder, because draining is
+ * encoding. No Python in here.
  *
  * Positions only grow; one release store of `head` publishes a record. A record never wraps: where
  * it does not fit before the end, a pad record fills the rest. Full = counted and dropped.
@@ -43,7 +44,7 @@ typedef struct {
   _Atomic uint64_t head, tail;
   _Atomic uint64_t freed;    /* what may be overwritten: tail, or in a file what was committed */
   _Atomic uint64_t consumed; /* records */
-  uint64_t produced, dropped;
+  _Atomic uint64_t produced, dropped;
   ax_ring_file *file; /* NULL where the ring is private memory */
   int fd;
 } ax_ring;
@@ -73,8 +74,11 @@ void ax_ring_close(ax_ring *ring);
 void ax_ring_commit(ax_ring *ring);
 void ax_ring_reset(ax_ring *ring);
 
-/* Copies a record in; its size fields say how long the four parts are. 0 = full, dropped. */
-int ax_ring_put(ax_ring *ring, ax_record *record, const void *name, const void *state,
+/*
+ * Copies a record in; its size fields say how long the four parts are. Returns how many wait then,
+ * this one included; 0 = full, dropped.
+ */
+uint64_t ax_ring_put(ax_ring *ring, ax_record *record, const void *name, const void *state,
                 const void *message, const void *arena);
 
 /*
@@ -85,7 +89,8 @@ size_t ax_ring_drain(ax_ring *ring, uint8_t *out, size_t capacity, uint64_t span
                      uint64_t *count, ax_mark *marks, uint64_t *marked);
 
 static inline uint64_t ax_ring_pending(ax_ring *ring) {
-  return ring->produced - atomic_load_explicit(&ring->consumed, memory_order_relaxed);
+  uint64_t consumed = atomic_load_explicit(&ring->consumed, memory_order_relaxed);
+  return atomic_load_explicit(&ring->produced, memory_order_relaxed) - consumed;
 }
 
 #endif

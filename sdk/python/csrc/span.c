@@ -70,7 +70,7 @@ void ax_span_set(ax_span *span, PyObject *key, PyObject *value) {
   } else {
     set_other(span, key, text, size, value);
   }
-  ax.truncated += span->arena.dropped_attributes - dropped;
+  ax_count_truncated(span->arena.dropped_attributes - dropped);
   Py_XDECREF(made);
 }
 
@@ -84,7 +84,7 @@ void ax_span_event(ax_span *span, PyObject *encoded) {
     PyErr_Clear();
     span->arena.dropped_events++;
   }
-  if (!taken) ax.truncated++;
+  ax_count_truncated(!taken);
 }
 
 static int hex_digit(uint32_t letter) {
@@ -127,17 +127,28 @@ static void put_random(uint8_t *out) {
   memcpy(out, &number, 8);
 }
 
-PyObject *ax_span_begin(ax_span *span) {
-  PyObject *parent = span->parent, *current = NULL;
-  span->parent = NULL;
-  if (PyContextVar_Get(ax.current, NULL, &current) < 0) PyErr_Clear();
-  if (!parent) parent = Py_XNewRef(current);
-  if (parent && ax_is_span(parent) && ((ax_span *)parent)->state != AX_NEW) {
-    ax_span *above = (ax_span *)parent;
+/* Below another span, which may be in use elsewhere. 0: that one has not begun itself. */
+static int adopt_span(ax_span *span, ax_span *above) {
+  int begun = 0;
+  Py_BEGIN_CRITICAL_SECTION((PyObject *)above);
+  if (above->state >= AX_OPEN) {
     memcpy(span->trace, above->trace, 16);
     memcpy(span->parent_id, above->id, 8);
     span->trace_state = Py_XNewRef(above->trace_state);
-    span->has_parent = 1;
+    begun = 1;
+  }
+  Py_END_CRITICAL_SECTION();
+  return begun;
+}
+
+PyObject *ax_span_begin(ax_span *span) {
+  PyObject *parent = span->parent, *current = NULL;
+  span->parent = NULL;
+  span->state = AX_BEGINNING;
+  if (PyContextVar_Get(ax.current, NULL, &current) < 0) PyErr_Clear();
+  if (!parent) parent = Py_XNewRef(current);
+  if (parent && parent != (PyObject *)span && ax_is_span(parent)) {
+    span->has_parent = (uint8_t)adopt_span(span, (ax_span *)parent);
   } else if (parent && (PyObject *)Py_TYPE(parent) == ax.context_type) {
     span->has_parent = (uint8_t)adopt_context(span, parent);
   }
@@ -169,6 +180,20 @@ static const char *text_of(PyObject *text, PyObject **made, Py_ssize_t *size) {
   return PyBytes_AS_STRING(*made);
 }
 
+/* Calls a hook of the exporter, which another thread may be about to change; `once`: never again. */
+static void call_hook(PyObject **slot, int once) {
+  PyObject *hook = NULL;
+  Py_BEGIN_CRITICAL_SECTION(ax.module);
+  hook = Py_XNewRef(*slot);
+  if (once) Py_CLEAR(*slot);
+  else ax.need_start = 0;
+  Py_END_CRITICAL_SECTION();
+  PyObject *result = hook ? PyObject_CallNoArgs(hook) : NULL;
+  if (!result) PyErr_Clear();
+  Py_XDECREF(result);
+  Py_XDECREF(hook);
+}
+
 /* Writes the span into the ring and wakes the exporter where it is time to. */
 static void record(ax_span *span) {
   PyObject *made[3] = {NULL, NULL, NULL};
@@ -194,14 +219,11 @@ static void record(ax_span *span) {
   memcpy(out.trace, span->trace, 16);
   memcpy(out.id, span->id, 8);
   memcpy(out.parent, span->parent_id, 8);
-  int put = ax_ring_put(&ax.ring, &out, name, state, message, span->arena.data);
+  ax_take(&ax.writing);
+  uint64_t waiting = ax_ring_put(&ax.ring, &out, name, state, message, span->arena.data);
+  ax_give(&ax.writing);
   for (int i = 0; i < 3; i++) Py_XDECREF(made[i]);
-  if (put && (ax.need_start || ax_ring_pending(&ax.ring) == ax.wake_at)) {
-    ax.need_start = 0;
-    PyObject *result = ax.wake ? PyObject_CallNoArgs(ax.wake) : NULL;
-    if (!result) PyErr_Clear();
-    Py_XDECREF(result);
-  }
+  if (waiting && (ax.need_start || waiting == ax.wake_at)) call_hook(&ax.wake, 0);
 }
 
 static void take_error(ax_span *span, PyObject *error) {
@@ -249,13 +271,7 @@ static void derive_gpus(ax_span *span) {
 
 /* Readings of devices begin with the first span that names one. */
 void ax_gpus_used(void) {
-  PyObject *hook = ax.gpu_hook;
-  if (!hook || !ax.enabled) return;
-  ax.gpu_hook = NULL;
-  PyObject *done = PyObject_CallNoArgs(hook);
-  if (!done) PyErr_Clear();
-  Py_XDECREF(done);
-  Py_DECREF(hook);
+  if (ax.watching && ax.enabled && atomic_exchange(&ax.watching, 0)) call_hook(&ax.gpu_hook, 1);
 }
 
 void ax_span_finish(ax_span *span, PyObject *error, int64_t end) {

@@ -1,5 +1,6 @@
 /*
- * Span objects and the state that they share with the module. Everything here runs under the GIL.
+ * Span objects and the state that they share with the module. Everything here runs under the GIL, or
+ * under what free.h says takes its place.
  *
  * Spans hold no cycles and are not tracked by the collector. Python code (hooks) is called only off
  * the hot path: odd values, events, exceptions, spans inside generators.
@@ -12,6 +13,7 @@
 
 #include "arena.h"
 #include "clock.h"
+#include "free.h"
 #include "ring.h"
 
 #define AX_BUCKETS 104
@@ -23,8 +25,8 @@ typedef struct {
   uint32_t buckets[AX_BUCKETS], bins[AX_BINS];
 } ax_llm;
 
-/* CLOSING: ending, while hooks still add to it. */
-enum { AX_NEW, AX_OPEN, AX_CLOSING, AX_ENDED };
+/* BEGINNING: it has no ids yet. CLOSING: ending, while hooks still add to it. */
+enum { AX_NEW, AX_BEGINNING, AX_OPEN, AX_CLOSING, AX_ENDED };
 
 typedef struct {
   PyObject_HEAD
@@ -41,19 +43,27 @@ typedef struct {
   /* Hooks into the package's Python half, set by connect(). */
   PyObject *current, *context_type, *key_value, *event, *exception_event, *exception_message,
       *type_name, *enter, *leave, *counted, *count;
+  PyObject *module;          /* its critical section is that of the two hooks below */
   PyObject *wake, *gpu_hook; /* gpu_hook: called by the first span that names a device */
   PyObject *drained;         /* memory of the last drain, used again once nobody looks at it */
   ax_ring ring;
-  int enabled, need_start, draining, marking;
-  uint64_t wake_at, generation, truncated;
-  int64_t offset; /* realtime - monotonic */
-  uint64_t random[4];
+  atomic_flag writing; /* see free.h */
+  atomic_flag reading; /* one drains, or changes where the ring lies */
+  _Atomic int enabled, need_start, marking, watching; /* watching: gpu_hook is to be called */
+  _Atomic uint64_t wake_at, truncated;
+  uint64_t generation; /* changes in a forked child, before it has threads */
+  _Atomic int64_t offset; /* realtime - monotonic */
 } ax_state;
 
 extern ax_state ax;
 extern PyTypeObject AxSpanType, AxLlmSpanType;
 
 #define ax_is_span(object) (Py_TYPE(object) == &AxSpanType || Py_TYPE(object) == &AxLlmSpanType)
+
+/* Attributes and events that were left out. */
+static inline void ax_count_truncated(uint64_t count) {
+  if (count) ax.truncated += count;
+}
 
 int64_t ax_realtime_offset(void);
 uint64_t ax_random(void);

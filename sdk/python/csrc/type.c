@@ -1,7 +1,8 @@
 /* The Python types Span and LlmSpan: construction, context manager, methods, attributes. */
 #include "span.h"
 
-#define SPARE_MAX 256 /* spans kept for reuse: 256 x 0.7 KB */
+/* Spans kept for reuse: 256 x 0.7 KB. None without the GIL: the allocator keeps memory per thread itself. */
+#define SPARE_MAX 256
 
 static ax_span *spare;
 static int spares;
@@ -59,7 +60,7 @@ int ax_arguments(const char *function, const char *const *names, int required, i
 
 static ax_span *allocate(int llm) {
   PyTypeObject *type = llm ? &AxLlmSpanType : &AxSpanType;
-  ax_span *span = spare;
+  ax_span *span = AX_FREE ? NULL : spare;
   if (span) {
     spare = (ax_span *)span->name;
     spares--;
@@ -155,7 +156,7 @@ static void span_dealloc(ax_span *self) {
   ax_arena_free(&self->arena);
   ax_llm_free(self->llm);
   self->llm = NULL;
-  if (spares < SPARE_MAX) {
+  if (!AX_FREE && spares < SPARE_MAX) {
     self->name = (PyObject *)spare;
     spare = self;
     spares++;
@@ -192,15 +193,23 @@ PyObject *ax_span_enter(ax_span *self, PyObject *Py_UNUSED(unused)) {
 
 /* Spans opened later in this context must not restore to a span that has ended. */
 static void splice(ax_span *self, PyObject *current) {
-  for (int i = 0; i < 64 && current && ax_is_span(current); i++) {
-    ax_span *above = (ax_span *)current;
+  PyObject *at = Py_XNewRef(current), *below = Py_XNewRef(self->restore), *found = NULL;
+  for (int i = 0; i < 64 && !found && at && ax_is_span(at); i++) {
+    ax_span *above = (ax_span *)at;
+    PyObject *next = NULL;
+    Py_BEGIN_CRITICAL_SECTION(at);
     if (above->restore == (PyObject *)self) {
-      above->restore = Py_XNewRef(self->restore);
-      Py_DECREF(self);
-      return;
+      found = above->restore;
+      above->restore = Py_XNewRef(below);
+    } else {
+      next = Py_XNewRef(above->restore);
     }
-    current = above->restore;
+    Py_END_CRITICAL_SECTION();
+    Py_SETREF(at, next);
   }
+  Py_XDECREF(found);
+  Py_XDECREF(below);
+  Py_XDECREF(at);
 }
 
 static void leave(ax_span *self) {
@@ -256,7 +265,7 @@ PyObject *ax_finish_method(ax_span *self, PyObject *const *args, Py_ssize_t coun
 static PyObject *hex_of(const ax_span *self, const uint8_t *bytes, int size) {
   static const char digits[] = "0123456789abcdef";
   char text[32];
-  if (self->state == AX_NEW) return PyUnicode_FromString("");
+  if (self->state < AX_OPEN) return PyUnicode_FromString("");
   for (int i = 0; i < size; i++) {
     text[2 * i] = digits[bytes[i] >> 4];
     text[2 * i + 1] = digits[bytes[i] & 15];
@@ -297,11 +306,25 @@ static PyObject *span_repr(ax_span *self) {
   return text;
 }
 
+AX_LOCKED_GET(get_name)
+AX_LOCKED_GET(get_trace_id)
+AX_LOCKED_GET(get_span_id)
+AX_LOCKED_GET(get_trace_state)
+AX_LOCKED_SET(set_name)
+
+static PyObject *span_repr_locked(ax_span *self) {
+  PyObject *text;
+  Py_BEGIN_CRITICAL_SECTION(self);
+  text = span_repr(self);
+  Py_END_CRITICAL_SECTION();
+  return text;
+}
+
 static PyGetSetDef attributes[] = {
-    {"name", (getter)get_name, (setter)set_name, "Name of the operation.", NULL},
-    {"trace_id", (getter)get_trace_id, NULL, "32 hex digits, empty before the span begins.", NULL},
-    {"span_id", (getter)get_span_id, NULL, "16 hex digits, empty before the span begins.", NULL},
-    {"trace_state", (getter)get_trace_state, NULL, "W3C tracestate of the trace.", NULL},
+    {"name", (getter)get_name_locked, (setter)set_name_locked, "Name of the operation.", NULL},
+    {"trace_id", (getter)get_trace_id_locked, NULL, "32 hex digits, empty before the span begins.", NULL},
+    {"span_id", (getter)get_span_id_locked, NULL, "16 hex digits, empty before the span begins.", NULL},
+    {"trace_state", (getter)get_trace_state_locked, NULL, "W3C tracestate of the trace.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -310,7 +333,7 @@ PyTypeObject AxSpanType = {
     .tp_doc = "One timed operation. Use it as a context manager; every method is safe in any state.",
     .tp_basicsize = sizeof(ax_span),
     .tp_dealloc = (destructor)span_dealloc,
-    .tp_repr = (reprfunc)span_repr,
+    .tp_repr = (reprfunc)span_repr_locked,
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_methods = ax_span_methods,
     .tp_getset = attributes,
@@ -322,7 +345,7 @@ PyTypeObject AxLlmSpanType = {
     .tp_basicsize = sizeof(ax_span),
     .tp_base = &AxSpanType,
     .tp_dealloc = (destructor)span_dealloc,
-    .tp_repr = (reprfunc)span_repr,
+    .tp_repr = (reprfunc)span_repr_locked,
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_methods = ax_llm_methods,
 };

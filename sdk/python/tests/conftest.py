@@ -1,4 +1,7 @@
-"""Fixtures: real receivers (grpcio and HTTP on port 0) that decode with OTLP's official protobuf."""
+"""Fixtures: real receivers (grpcio and HTTP on port 0) that decode with OTLP's official protobuf.
+
+grpcio has no wheel for some Pythons (3.13t): there the receiver of both fixtures speaks HTTP.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent import futures
+from importlib.util import find_spec
 
-import grpc
 import pytest
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb2
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service_pb2
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as service_grpc
 
 import axonize
 
@@ -23,12 +23,20 @@ class Received:
     """What a receiver got, and how it is to answer."""
 
     def __init__(self) -> None:
-        self.requests: list[service_pb2.ExportTraceServiceRequest] = []
+        self._arrived: list[service_pb2.ExportTraceServiceRequest | bytes] = []
         self.metadata: list[dict[str, str]] = []
         self.metrics: list[metrics_pb2.ExportMetricsServiceRequest] = []
         self.calls = 0
         self.answer = lambda: None
         self.address = ""
+
+    @property
+    def requests(self) -> list:
+        """Decoded when they are looked at: a receiver that takes its time must not make the SDK try again."""
+        for at, arrived in enumerate(self._arrived):
+            if isinstance(arrived, bytes):
+                self._arrived[at] = service_pb2.ExportTraceServiceRequest.FromString(arrived)
+        return self._arrived
 
     def spans(self) -> list:
         return [
@@ -77,46 +85,25 @@ def parents(received) -> dict:
     return {span.name: names.get(span.parent_span_id) for span in received.spans()}
 
 
-class Metrics(metrics_grpc.MetricsServiceServicer):
-    def __init__(self, received: Received) -> None:
-        self.received = received
-
-    def Export(self, request, context):
-        self.received.metrics.append(request)
-        return metrics_pb2.ExportMetricsServiceResponse()
-
-
-class Service(service_grpc.TraceServiceServicer):
-    def __init__(self, received: Received) -> None:
-        self.received = received
-
-    def Export(self, request, context):
-        self.received.calls += 1
-        refusal = self.received.answer()
-        if refusal is not None:
-            if isinstance(refusal, service_pb2.ExportTraceServiceResponse):
-                return refusal
-            refusal(context)
-        self.received.metadata.append(dict(context.invocation_metadata()))
-        self.received.requests.append(request)
-        return service_pb2.ExportTraceServiceResponse()
-
-
 @pytest.fixture
 def grpc_server():
+    if find_spec("grpc") is None:
+        yield from http_receiver()
+        return
+    import grpc_receiver
+
     received = Received()
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    service_grpc.add_TraceServiceServicer_to_server(Service(received), server)
-    metrics_grpc.add_MetricsServiceServicer_to_server(Metrics(received), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    received.address = f"127.0.0.1:{port}"
+    server = grpc_receiver.start(received)
     yield received
     server.stop(None)
 
 
 @pytest.fixture
 def http_server():
+    yield from http_receiver()
+
+
+def http_receiver():
     received = Received()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -134,7 +121,7 @@ def http_server():
                     import gzip
 
                     body = gzip.decompress(body)
-                received.requests.append(service_pb2.ExportTraceServiceRequest.FromString(body))
+                received._arrived.append(body)
                 received.metadata.append({":path": self.path, **{k.lower(): v for k, v in self.headers.items()}})
             self.send_response(status)
             self.send_header("content-type", "application/x-protobuf")

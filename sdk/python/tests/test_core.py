@@ -179,7 +179,7 @@ def exercise() -> None:
 
 
 def test_nothing_leaks_over_many_spans(recording):
-    for _ in range(5):
+    for _ in range(15):
         exercise()
     gc.collect()
     before = sys.getallocatedblocks()

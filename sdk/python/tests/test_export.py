@@ -125,7 +125,7 @@ def test_tls_is_verified(tmp_path, monkeypatch):
     key, chain = certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes()
     from concurrent import futures
 
-    from conftest import Service
+    from grpc_receiver import Service
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as service_grpc
 
     received = Received()

@@ -9,6 +9,7 @@ import gc
 import os
 import random
 import sys
+import sysconfig
 import threading
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from axonize import _h2, _hpack, _protocol, _values
 from axonize._core_choice import core
 
 SECONDS = float(os.environ.get("AXONIZE_FUZZ_S", "1.5"))
+FREE = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 @pytest.fixture
@@ -251,5 +253,6 @@ def test_a_long_run_with_an_exporter_keeps_memory_flat(grpc_server):
     grpc_server.requests.clear()
     gc.collect()
     assert resident() - memory < 16 << 20, f"{(resident() - memory) >> 20} MiB more"
-    assert sys.getallocatedblocks() - blocks < 5000
+    # Without the GIL each thread, the receiver's too, keeps what others freed of its memory for a while.
+    assert FREE or sys.getallocatedblocks() - blocks < 5000
     assert axonize.stats()["dropped"] >= 0 and axonize.stats()["pending"] == 0

@@ -25,8 +25,10 @@ const here = join(import.meta.dirname, "..");
 const cache = join(here, "../../.cache/python");
 
 export interface Python {
+  /** `3.12`; `3.13t` where it has no interpreter's lock. */
   readonly version: string;
   readonly path: string;
+  readonly free: boolean;
 }
 
 export interface Outcome {
@@ -55,21 +57,24 @@ export function createWorkshop(): Workshop {
   };
 }
 
-/** `python3` first, then one of each other minor version. */
+/** `python3` first, then one of each other minor version, with the interpreter's lock and without. */
 export function findPythons(): Python[] {
-  const named = ["python3", ...[10, 11, 12, 13, 14].map((minor) => `python3.${minor}`)];
-  const pyenv = globSync(join(homedir(), ".pyenv/versions/3.*/bin/python"));
+  const minors = [10, 11, 12, 13, 14].map((minor) => `python3.${minor}`);
+  const named = ["python3", ...minors, "python3.13t", "python3.14t"];
+  const pyenv = globSync(join(homedir(), ".pyenv/versions/3.*/bin/python3"));
   const found = new Map<string, Python>();
   for (const path of [...named, ...pyenv]) {
     const script =
       "import sys, sysconfig; print(sys.implementation.name, '%d.%d' % sys.version_info[:2], sys.executable, sysconfig.get_config_var('Py_GIL_DISABLED') or 0)";
     const told = spawnSync(path, ["-c", script], { encoding: "utf8" });
-    const [name, version, executable, free] =
+    const [name, numbers, executable, unlocked] =
       told.status === 0 ? told.stdout.trim().split(" ") : [];
-    const minor = Number(version?.split(".")[1]);
-    if (name !== "cpython" || version === undefined || executable === undefined) continue;
-    if (free === "0" && minor >= 10 && minor <= 14 && !found.has(version)) {
-      found.set(version, { version, path: executable });
+    const minor = Number(numbers?.split(".")[1]);
+    if (name !== "cpython" || numbers === undefined || executable === undefined) continue;
+    const free = unlocked === "1";
+    const version = free ? `${numbers}t` : numbers;
+    if (minor >= 10 && minor <= 14 && !found.has(version)) {
+      found.set(version, { version, path: executable, free });
     }
   }
   return [...found.values()];

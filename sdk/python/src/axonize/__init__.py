@@ -20,7 +20,7 @@ from ._log import warn_once as _warn_once
 from ._propagate import extract, inject
 from ._stream import AsyncStream, Stream
 from ._trace import traced as _traced
-from ._types import SpanContext, SpanKind, SpanStatus
+from ._types import SpanContext
 from ._version import __version__
 
 # Type checkers take this name for true. `typing` itself, with `re` behind it, would be half of the
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable, Mapping
     from typing import Any, ParamSpec, TypeVar, overload
 
+    from ._enums import SpanKind, SpanStatus
     from ._pure import LlmSpan, Span
 
     P = ParamSpec("P")
@@ -41,6 +42,17 @@ else:
 
     def overload(function):
         return function
+
+    def __getattr__(name):
+        if name not in ("SpanKind", "SpanStatus"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _enums
+
+        found = globals()[name] = getattr(_enums, name)
+        return found
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
 
 __all__ = [
     "AsyncStream",
@@ -202,7 +214,7 @@ def current() -> Span | None:
 def instrument(*names: str) -> None:
     """Observes libraries without a change to the program: those named, or all that there is one for.
 
-    openai, anthropic, ollama, transformers, diffusers, vllm, langchain, llamaindex, httpx, requests,
+    openai, anthropic, ollama, transformers, diffusers, vllm, sglang, langchain, llamaindex, httpx, requests,
     aiohttp, grpc, asgi (Starlette, FastAPI), wsgi (Flask, Django), threading. What the program does not
     import is not touched.
     """

@@ -21,7 +21,7 @@ def _choose() -> Any:
     try:
         from . import _core  # type: ignore[attr-defined]
     except ImportError:
-        # Not built for this Python (no compiler, a free-threaded build, a subinterpreter).
+        # Not built for this Python (no compiler, a subinterpreter).
         return _pure()
     from . import _generators, _llm, _types, _values
 

@@ -229,12 +229,16 @@ class Exporter:
     def _send_all(self, flushing: bool, deadline: float) -> bool:
         self._last = monotonic()
         first = True
+        # A flush ends with what was finished when it began: a busy program makes more without end, and a
+        # deadline in the middle of a request would send that one twice.
+        due = self._core.stats()["pending"] if flushing else 0
         while True:
             if self._batch is None:
                 pending = self._core.stats()["pending"]
                 # The rest waits for company: a request costs as much as hundreds of spans.
-                if flushing or first or pending >= self._config.batch_size:
+                if first or due > 0 or pending >= self._config.batch_size and not flushing:
                     self._batch = self._next_batch()
+                    due -= self._batch[1] if self._batch is not None else due
                 first = False
                 if self._batch is None:
                     if self.sent:

@@ -10,7 +10,6 @@ meant to leave its span current, and does.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from contextvars import ContextVar
 
@@ -28,6 +27,7 @@ _DOCS = "https://github.com/axonize/axonize/blob/main/sdk/python/README.md#gener
 # was looked at, and the entry goes when its last span ends.
 _frames: dict[int, "FrameState"] = {}
 _tool: int | None = None
+_drivers: frozenset[Any] = frozenset()
 
 
 class FrameState:
@@ -50,7 +50,7 @@ HIDDEN = FrameState(0, None)
 def enter(span: Any, frame: Any) -> FrameState | None:
     """Called when a span is entered in a generator's frame. None: make it current as usual."""
     back = frame.f_back
-    if back is not None and back.f_code in _drivers:
+    if back is not None and back.f_code in (_drivers or _find_drivers()):
         return None
     if not _watch(frame.f_code):
         warn_once(
@@ -136,9 +136,15 @@ def _take_tool(monitoring: Any) -> int | None:
     return None
 
 
-_drivers = frozenset(
-    (
-        contextlib._GeneratorContextManager.__enter__.__code__,
-        contextlib._AsyncGeneratorContextManager.__aenter__.__code__,
+def _find_drivers() -> frozenset[Any]:
+    global _drivers
+    # Only a program that has imported it can have such a generator.
+    import contextlib
+
+    _drivers = frozenset(
+        (
+            contextlib._GeneratorContextManager.__enter__.__code__,
+            contextlib._AsyncGeneratorContextManager.__aenter__.__code__,
+        )
     )
-)
+    return _drivers

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import sys
 
 from ._core_choice import core
@@ -131,6 +130,8 @@ def _hook_multiprocessing() -> None:
 
 
 def _hook_sigterm() -> None:
+    # Here and not at the top: it brings `enum`, and what only imports this package needs neither.
+    import signal
     import threading
 
     if threading.current_thread() is not threading.main_thread():
@@ -144,6 +145,8 @@ def _hook_sigterm() -> None:
 
 
 def _on_sigterm(number: int, frame: Any) -> None:
+    import signal
+
     flush(SIGTERM_S)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -7,8 +7,6 @@ that the caller's spans between two items are not its children.
 
 from __future__ import annotations
 
-import functools
-
 from ._core_choice import core
 from ._generators import current_span
 
@@ -22,6 +20,8 @@ _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80 | 0x100, 0x200
 
 def traced(function: Any, name: str | None, attributes: dict[str, Any]) -> Any:
     """`function` with a span around every call."""
+    import functools  # where it is needed: most of what importing this package took
+
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(traced(function.__func__, name, attributes))
     if not callable(function) or isinstance(function, type):
@@ -40,6 +40,8 @@ def traced(function: Any, name: str | None, attributes: dict[str, Any]) -> Any:
 
 
 def _flags(function: Any) -> int:
+    import functools
+
     while isinstance(function, functools.partial):
         function = function.func
     function = getattr(function, "__func__", function)

@@ -1,32 +1,8 @@
-"""Small public types that both implementations share: status, kind and a remote parent.
-
-They carry no state of the exporter and import nothing heavy.
-"""
+"""The public type of a parent in another process, which both implementations share."""
 
 from __future__ import annotations
 
-from enum import IntEnum
-
-
 _HEX = frozenset("0123456789abcdef")
-
-
-class SpanStatus(IntEnum):
-    """Outcome of a span. The numbers are OTLP's status codes."""
-
-    UNSET = 0
-    OK = 1
-    ERROR = 2
-
-
-class SpanKind(IntEnum):
-    """Role of a span in a call. The numbers are OTLP's span kinds."""
-
-    INTERNAL = 1
-    SERVER = 2
-    CLIENT = 3
-    PRODUCER = 4
-    CONSUMER = 5
 
 
 class SpanContext:

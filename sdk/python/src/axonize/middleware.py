@@ -13,7 +13,7 @@ from typing import Any
 from ._core_choice import core
 from ._generators import current_span
 from ._propagate import extract
-from ._types import SpanKind
+from ._enums import SpanKind
 
 _SEEN = "axonize.span"
 

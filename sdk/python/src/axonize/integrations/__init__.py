@@ -21,6 +21,7 @@ _TABLE: dict[str, tuple[tuple[str, str], ...]] = {
     "transformers": (("transformers.generation.utils", "._transformers"),),
     "diffusers": (("diffusers.pipelines.pipeline_utils", "._diffusers"),),
     "vllm": (("vllm.v1.engine.async_llm", "._vllm"),),
+    "sglang": (("sglang.srt.managers.tokenizer_manager", "._sglang"),),
     "langchain": (("langchain_core", "._langchain"),),
     "llamaindex": (("llama_index.core", "._llamaindex"),),
     "httpx": (("httpx._client", "._httpx"), ("httpx2._client", "._httpx")),

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._core_choice import core
 from .._stream import AsyncStream, Stream
-from .._types import SpanKind
+from .._enums import SpanKind
 from . import _content
 from ._patch import quietly
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._core_choice import core
 from .._propagate import inject
-from .._types import SpanKind
+from .._enums import SpanKind
 from ._patch import inside, quietly
 
 

@@ -11,10 +11,15 @@ import os
 
 def register() -> None:
     """Starts recording, unless the program did, and observes `AsyncLLM`."""
+    start("vllm")
+
+
+def start(engine: str) -> None:
+    """What the plug-ins of all engines do."""
     if not (os.environ.get("AXONIZE_ENDPOINT") or os.environ.get("AXONIZE_AUTO", "") not in ("", "0")):
         return
     from .. import _runtime, init, instrument
 
     if not _runtime.recording():
         init()
-    instrument("vllm")
+    instrument(engine)
