@@ -55,7 +55,7 @@ export function dockerfile(workload: Workload, options: DockerfileOptions): stri
     "COPY --from=files /out/base/ /",
     "COPY --from=files /out/dependencies/ /",
     "COPY --from=files /out/own/ /",
-    ...Object.entries(environment).map(([key, value]) => `ENV ${key}=${value}`),
+    ...Object.entries(environmentOf(workload)).map(([key, value]) => `ENV ${key}=${value}`),
     "WORKDIR /app",
     `USER ${workload.user}:${workload.user}`,
     `EXPOSE ${workload.ports.join(" ")}`,
@@ -71,6 +71,10 @@ export const environment: Readonly<Record<string, string>> = {
   NODE_ENV: "production",
   NODE_COMPILE_CACHE: "/tmp/node-compile-cache",
 };
+
+export function environmentOf(workload: Workload): Readonly<Record<string, string>> {
+  return { ...environment, ...workload.environment };
+}
 
 export function entrypoint(workload: Workload): string[] {
   return ["/usr/local/bin/node", ...(workload.flags ?? []), workload.entry];

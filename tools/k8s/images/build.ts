@@ -10,7 +10,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { productionPackages } from "../../../images/packages.ts";
-import { entrypoint, environment } from "../../../images/dockerfile.ts";
+import { entrypoint, environment, environmentOf } from "../../../images/dockerfile.ts";
 import {
   isExcluded,
   workloads,
@@ -65,7 +65,7 @@ export function buildImages(names: readonly WorkloadName[]): BuiltImage[] {
     const image = imageName(name);
     const tar = imageTar(cache, image, layers, {
       user: `${workload.user}:${workload.user}`,
-      env: environment,
+      env: environmentOf(workload),
       entrypoint: entrypoint(workload),
       workingDir: "/app",
       ports: workload.ports,
