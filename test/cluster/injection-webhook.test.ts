@@ -1,5 +1,5 @@
 /**
- * Injection by webhook on an apiserver that behaves as 1.35, where policies are not yet: the same golden
+ * Injection by webhook on an apiserver that behaves as 1.33, where policies are not yet: the same golden
  * pods, certificates that the operator makes, and a webhook that is down.
  */
 import assert from "node:assert/strict";
@@ -53,7 +53,7 @@ let account: ClusterAccess;
 let port = 0;
 
 before(async () => {
-  on = await startInjectionCluster({ flags: { apiserver: ["--emulated-version=1.35"] } });
+  on = await startInjectionCluster({ flags: { apiserver: ["--emulated-version=1.33"] } });
   account = await operatorAccount(on.cluster);
 });
 after(async () => {

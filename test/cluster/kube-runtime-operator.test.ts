@@ -371,7 +371,7 @@ test("an operator whose API server is away waits for it, and ends when it is ask
 
 test("below 1.36 the webhook serves also where its configuration comes after the operator, as Helm makes it", async () => {
   await using older = await startControlPlane({
-    flags: { apiserver: ["--emulated-version=1.35"] },
+    flags: { apiserver: ["--emulated-version=1.33"] },
   });
   for (const [path, text] of crdFiles()) if (path.startsWith("crds/")) await older.apply(text);
   await older.kubectl("create", "namespace", "axonize-system");
