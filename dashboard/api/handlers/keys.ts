@@ -19,7 +19,7 @@ export function createKeyHandlers(deps: {
     listKeys: async ({ params }) => {
       await requireTenant(sql, params.tenantId);
       const rows = await sql<KeyRecord[]>`
-        SELECT id, name, scopes, created_at, last_used_at, expires_at, revoked_at FROM api_keys
+        SELECT ${sql.ids(columns)} FROM api_keys
         WHERE tenant_id = ${params.tenantId} ORDER BY created_at, id LIMIT ${limits.adminItems}`;
       return { items: rows.map(keyFrom), nextCursor: null };
     },
@@ -31,7 +31,7 @@ export function createKeyHandlers(deps: {
         INSERT INTO api_keys (id, tenant_id, name, secret_sha256, scopes)
         VALUES (${made.id}, ${params.tenantId}, ${body.name}, ${made.secretSha256},
           ${[...new Set(body.scopes)]})
-        RETURNING *`;
+        RETURNING ${sql.ids(columns)}`;
       if (row === undefined) throw noTenant(params.tenantId);
       await access.refresh();
       return { ...keyFrom(row), key: made.key };
@@ -55,6 +55,16 @@ export function createKeyHandlers(deps: {
     },
   };
 }
+
+const columns = [
+  "id",
+  "name",
+  "scopes",
+  "created_at",
+  "last_used_at",
+  "expires_at",
+  "revoked_at",
+] as const satisfies readonly (keyof KeyRecord)[];
 
 interface KeyRecord {
   id: string;

@@ -16,7 +16,7 @@ export function createTenantHandlers(deps: {
   return {
     listTenants: async () => {
       const rows = await sql<TenantRecord[]>`
-        SELECT * FROM tenants ORDER BY created_at, id LIMIT ${limits.adminItems}`;
+        SELECT ${sql.ids(columns)} FROM tenants ORDER BY created_at, id LIMIT ${limits.adminItems}`;
       return { items: rows.map(tenantFrom), nextCursor: null };
     },
 
@@ -28,7 +28,7 @@ export function createTenantHandlers(deps: {
           ${body.limits?.spansPerSecond ?? null}, ${body.limits?.bytesPerDay ?? null},
           ${body.retentionDays ?? 30}
         )
-        ON CONFLICT (id) DO NOTHING RETURNING *`;
+        ON CONFLICT (id) DO NOTHING RETURNING ${sql.ids(columns)}`;
       if (row === undefined) {
         throw new AxonizeError(
           "conflict",
@@ -54,13 +54,25 @@ export function createTenantHandlers(deps: {
         updated_at: new Date(),
       };
       const [row] = await sql<TenantRecord[]>`
-        UPDATE tenants SET ${sql.set(changes)} WHERE id = ${params.tenantId} RETURNING *`;
+        UPDATE tenants SET ${sql.set(changes)} WHERE id = ${params.tenantId} RETURNING ${sql.ids(columns)}`;
       if (row === undefined) throw noTenant(params.tenantId);
       await access.refresh();
       return tenantFrom(row);
     },
   };
 }
+
+/** Named: a newer version's migrations may add others while this one still serves. */
+const columns = [
+  "id",
+  "name",
+  "capture",
+  "spans_per_second",
+  "bytes_per_day",
+  "retention_days",
+  "owner",
+  "created_at",
+] as const satisfies readonly (keyof TenantRecord)[];
 
 interface TenantRecord {
   id: string;
