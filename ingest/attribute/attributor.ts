@@ -110,7 +110,7 @@ export function createAttributor(
     },
     attribute: (question) => {
       const { facts, ordinals } = question;
-      if (ordinals.length > 0) claims.note(possibleProcesses(view, facts), ordinals);
+      if (ordinals.length > 0) claims.note(() => possibleProcesses(view, facts), ordinals);
       const answer = resolve(view, question, options, claims.soleOrdinal);
       metrics.answers.inc({ level: answer.level === "" ? "unknown" : answer.level });
       return answer;

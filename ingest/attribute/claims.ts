@@ -28,8 +28,8 @@ export interface Claims {
   isOpen(binding: Interval): boolean;
   /** Asks, and claims where one ordinal is all. Answers false while no span of it is stored. */
   learn(tenantNum: number, binding: Interval): Promise<boolean>;
-  /** Spans that may be of these processes name these ordinals. */
-  note(processes: readonly string[], ordinals: readonly number[]): void;
+  /** Spans that may be of these processes name these ordinals. Asked only where a claim is made. */
+  note(processes: () => readonly string[], ordinals: readonly number[]): void;
   /** Asks again about what is due; answers with what no longer holds, to be told with `takeBack`. */
   recheck(): Promise<TakenBack[]>;
   /** Writes again what stood on a claim that was wrong; answers how many spans, and their times. */
@@ -81,7 +81,8 @@ export function createClaims(deps: Deps): Claims {
       return true;
     },
     note: (processes, ordinals) => {
-      for (const process of processes) {
+      if (all.size === 0) return;
+      for (const process of processes()) {
         const claim = all.get(process);
         if (claim?.ordinal === undefined) continue;
         if (ordinals.some((each) => each !== claim.ordinal)) revoke(process, claim);

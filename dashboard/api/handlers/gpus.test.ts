@@ -113,6 +113,25 @@ test("what the spans say of their device comes before their pod", async () => {
   );
 });
 
+test("older than raw samples, a pod's device is the one that it alone had then, and a shared one is nobody's", async () => {
+  const oldMs = Math.floor((Date.now() - 5 * 86_400_000) / 3_600_000) * 3_600_000 + 600_000;
+  await sample("GPU-of-old", "old-0", oldMs);
+  await sample("GPU-shared-then", "old-1", oldMs);
+  await sample("GPU-shared-then", "old-2", oldMs + 2_500);
+  await clickhouse.command({
+    query:
+      "ALTER TABLE gpu_samples DELETE WHERE device IN ('GPU-of-old', 'GPU-shared-then') SETTINGS mutations_sync = 1",
+  });
+  const { trace, lanes } = await ask(call("old-0", { startMs: oldMs + 31_000 }));
+  assert.deepEqual(
+    trace.resourceGpus.map(({ uuid, level }) => [uuid, level]),
+    [["GPU-of-old", "exact.single"]],
+  );
+  assert.equal(lanes.lanes[0]?.series.stepMs, 10_000);
+  const shared = await ask(call("old-1", { startMs: oldMs + 31_000 }));
+  assert.deepEqual(shared.trace.resourceGpus, []);
+});
+
 test("a pod that no sample names, and a call without a pod, have no device and say why", async () => {
   const unknown = await ask(call("vllm-9"));
   assert.deepEqual([unknown.trace.resourceGpus, unknown.trace.gpuLevel], [[], "unattributed"]);
