@@ -4,7 +4,7 @@ import test from "node:test";
 import { allocationOf, gpu, gpuFacts, startExporter } from "../../test/support/agent-report.ts";
 import { readRows } from "../../test/support/engine-client.ts";
 import { useStores } from "../../test/support/stores.ts";
-import { eventually, startIngest } from "../testing/start-ingest.ts";
+import { adminKey, eventually, startIngest } from "../testing/start-ingest.ts";
 import { podOf, send, stored } from "../../test/support/attributed-calls.ts";
 
 const waitMs = 60_000;
@@ -106,6 +106,52 @@ test("a span that came before its binding is joined when the binding comes, and 
 const unchanged = `
   SELECT toString(tuple(* EXCEPT (gpu_devices, gpu_level, gpu_candidates, gpu_reason, gpu_evidence, received))) AS rest
   FROM spans FINAL ORDER BY name`;
+
+test("among tenants a process's own word waits for its container's, which shows a lie as one", async () => {
+  await using stores = await useStores();
+  await using ingest = await startIngest(stores, { agents: { checksTenants: true } });
+  await stores.sql`INSERT INTO tenants (id, name) VALUES ('owner', 'owner')`;
+  await stores.sql`
+    INSERT INTO tenant_namespaces (namespace, namespace_uid, tenant_id) VALUES ('team-a', 'u1', 'owner')`;
+  await ingest.access.refresh();
+  await ingest.ingest.refreshIdentity();
+  const atMs = Date.now() - 5_000;
+  const headers = { authorization: `Bearer ${adminKey}`, "x-axonize-tenant": "owner" };
+  const says = (name: string, uuid: string) =>
+    send(ingest, {
+      name,
+      resource: { ...podOf("loading"), "service.name": name, "axonize.gpu.uuids": uuid },
+      startMs: atMs,
+      headers,
+    });
+  await says("liar", gpu(7));
+  await says("teller", gpu(0));
+  const level = async (): Promise<unknown[]> =>
+    (await stored(stores.clickhouse)).map(({ name, gpu_level, gpu_devices, gpu_reason }) => [
+      name,
+      gpu_level,
+      gpu_devices,
+      gpu_reason,
+    ]);
+  assert.deepEqual(await level(), [
+    ["liar", "ambiguous", [], "allocation_unknown"],
+    ["teller", "ambiguous", [], "allocation_unknown"],
+  ]);
+  await using agent = await startExporter(ingest.grpcPort);
+  agent.exporter.identity([allocationOf(gpu(0), "loading", atMs + 2_000)]);
+  const rows = await eventually(async () => {
+    const found = await stored(stores.clickhouse);
+    return found.every(({ gpu_level }) => gpu_level !== "ambiguous") ? found : undefined;
+  }, waitMs);
+  assert.deepEqual(rows.find(({ name }) => name === "teller")?.gpu_evidence.slice(0, 2), [
+    "the process reported its UUID",
+    "its container has it",
+  ]);
+  assert.deepEqual(await level(), [
+    ["liar", "identity.conflict", [], "sdk_contradicts"],
+    ["teller", "exact.single", [gpu(0)], ""],
+  ]);
+});
 
 test("among tenants a pod binds only the spans of its namespace's tenant", async () => {
   await using stores = await useStores();

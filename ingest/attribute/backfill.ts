@@ -10,7 +10,7 @@ import type { ClickHouseClient } from "@axonize/core/runtime/clickhouse";
 import { every, type Clock } from "@axonize/core/runtime/clock";
 import { errorMessage } from "@axonize/core/runtime/error";
 import type { Log } from "@axonize/core/runtime/log";
-import type { DeviceQuestion } from "../decode/devices.ts";
+import type { Attributed, DeviceQuestion } from "../decode/devices.ts";
 import { factsOf, saidUuids } from "../decode/facts.ts";
 import type { Waiting, WaitingList } from "./attributor.ts";
 import type { Claims } from "./claims.ts";
@@ -100,6 +100,10 @@ function questionOf(entry: Waiting, ordinals: readonly number[], startMs: number
   };
 }
 
+/** What an ambiguous span may become: sure, or a contradiction. */
+const isDecided = ({ devices, level }: Attributed): boolean =>
+  devices.length > 0 || level === "identity.conflict";
+
 /** Cheap: spares the stores a query for pods that nobody knows. */
 function mayBeKnown(deps: Deps, entry: Waiting, options: ResolveOptions): boolean {
   const { view, claims } = deps;
@@ -108,7 +112,7 @@ function mayBeKnown(deps: Deps, entry: Waiting, options: ResolveOptions): boolea
     if (entry.isUnknown && level !== "" && level !== "unattributed") return true;
     return [...entry.ambiguous.values()].some((ordinals) => {
       const question = questionOf(entry, ordinals, startMs);
-      if (resolve(view, question, options, claims.soleOrdinal).devices.length > 0) return true;
+      if (isDecided(resolve(view, question, options, claims.soleOrdinal))) return true;
       const binding = waitingBinding(view, question, options);
       return binding !== undefined && claims.isOpen(binding);
     });
@@ -206,7 +210,7 @@ async function join(deps: Deps, entry: Waiting, options: ResolveOptions): Promis
         reason: found.reason,
         evidence: [...found.evidence, learnedLater],
         ordinals,
-        isSure: found.devices.length > 0,
+        isSure: isDecided(found),
         from,
         to: to + 1,
       },
