@@ -22,6 +22,7 @@ export interface Whole {
   readonly periodsMs: Readonly<Record<string, number>>;
 }
 
+const image = workloads.find(({ name }) => name === "agent");
 const main = join(import.meta.dirname, "../../agent/main.ts");
 /** Compilation and the first enumeration are no part of a life of weeks. */
 const warmUpMs = 15_000;
@@ -45,11 +46,11 @@ async function live<T>(
   during: (pid: number, port: number) => Promise<T>,
 ): Promise<T> {
   const state = mkdtempSync(join(tmpdir(), "axonize-bench-"));
-  const child = spawn(process.execPath, [main], {
+  const child = spawn(process.execPath, [...(image?.flags ?? []), main], {
     env: {
       ...process.env,
       // As in the image in a pod's first life: its cache of compiled code is empty.
-      ...workloads.find(({ name }) => name === "agent")?.environment,
+      ...image?.environment,
       NODE_COMPILE_CACHE: join(state, "compile-cache"),
       AXONIZE_NVML_LIBRARY: libraryPath,
       AXONIZE_AGENT_STATE_DIR: state,
