@@ -6,7 +6,7 @@ here was written by strangers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from _collections_abc import Mapping  # the same one; that package imports much beside it
 
 from ._generators import current_span
 from ._types import SpanContext

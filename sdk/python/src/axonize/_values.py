@@ -8,7 +8,7 @@ value it does not like: odd values become their text.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from _collections_abc import Mapping  # the same one; that package imports much beside it
 
 TYPE_CHECKING = False  # true for type checkers; importing `typing` is dear
 if TYPE_CHECKING:
