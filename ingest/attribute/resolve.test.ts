@@ -226,6 +226,23 @@ test("a process on one device alone has it, if its spans name one ordinal and no
 });
 const options = { checksTenants: false };
 
+test("a process whose container is not known yet does not make its neighbour's named container unsure", () => {
+  const early = interval({
+    kind: "binding",
+    podUid: "u1",
+    containerId: "c1",
+    level: "ambiguous",
+    reason: "allocation_unknown",
+    candidates: ["GPU-a"],
+    pid: 71,
+  });
+  const named = { ...pod, container: "main" };
+  assert.deepEqual(ask([given("GPU-a"), early], { facts: named }).level, "exact.single");
+  assert.deepEqual(ask([early], { facts: named }).level, "ambiguous");
+  const unlearned = given("GPU-a", { podUid: "" });
+  assert.deepEqual(ask([unlearned, early], { facts: named }).level, "exact.single");
+});
+
 test("a binding that was first seen soon after the span counts, one after a pod had another does not", () => {
   const soon = [given("GPU-a", { fromMs: 60_000 })];
   assert.deepEqual(ask(soon, { facts: pod }).devices, ["GPU-a"]);

@@ -42,7 +42,8 @@ export function resolve(
     const reason = "namespace_of_another_tenant";
     return { ...nothing, ...window, level: "identity.conflict", reason };
   }
-  const then = at(known, question.startMs);
+  const soon = at(known, question.startMs);
+  const then = { ...soon, intervals: ofNamed(soon.intervals, question.facts) };
   const answer =
     byItself(then.intervals, question, options) ??
     (question.ordinals.length > 0
@@ -67,7 +68,7 @@ const nothing: Answer = { devices: [], level: "", candidates: [], reason: "", ev
  */
 function ofProcess(view: IdentityView, facts: ResourceFacts): readonly Interval[] {
   const { podUid, namespace, pod, containerId, peer, pid, node } = facts;
-  const byUid = podUid === "" ? none : ofContainer(view.by("podUid", podUid), facts);
+  const byUid = podUid === "" ? none : ofContainer(ofPod(view, facts), facts);
   if (byUid.length > 0) return byUid;
   const byContainer = containerId === "" ? none : view.by("containerId", containerId);
   if (byContainer.length > 0) return byContainer;
@@ -85,12 +86,31 @@ function ofProcess(view: IdentityView, facts: ResourceFacts): readonly Interval[
 
 const none: readonly Interval[] = [];
 
+/**
+ * What bears the pod's uid; besides it, where no allocation does yet, what the kubelet listed under the
+ * pod's name: its answers have no uids, and the agent learns them a moment later.
+ */
+function ofPod(view: IdentityView, { podUid, namespace, pod }: ResourceFacts): readonly Interval[] {
+  const known = view.by("podUid", podUid);
+  if (pod === "" || known.length === 0) return known;
+  if (known.some(({ kind }) => kind === "allocation")) return known;
+  const named = view.by("podName", podNameKey(namespace, pod));
+  return [...known, ...named.filter((each) => each.podUid === "")];
+}
+
 /** A pod's intervals, of the named container where one is named. */
 function ofContainer(intervals: readonly Interval[], facts: ResourceFacts): readonly Interval[] {
   const isAll = ({ container }: Interval): boolean =>
     container === facts.container || container === "";
   if (facts.container === "" || intervals.every(isAll)) return intervals;
   return intervals.filter(isAll);
+}
+
+/** Where the named container was known by then, processes whose container was not yet say nothing of it. */
+function ofNamed(then: readonly Interval[], { container }: ResourceFacts): readonly Interval[] {
+  if (container === "" || then.every((each) => each.container === container)) return then;
+  const named = then.filter((each) => each.container === container);
+  return named.length > 0 ? named : then;
 }
 
 function ofOthers(view: IdentityView, known: readonly Interval[], tenantNum: number): boolean {
