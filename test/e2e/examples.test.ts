@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import {
   cpSync,
   existsSync,
@@ -19,6 +20,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createApiClient, type ApiClient } from "./support/api.ts";
+import { freePorts } from "../support/free-ports.ts";
+import { eventually } from "../support/engine-client.ts";
 import { openAxonize, type InProcess } from "./support/in-process.ts";
 import { run } from "./support/run.ts";
 
@@ -150,6 +153,45 @@ test("vercel-ai.ts: the AI SDK's spans, through the bridge", async () => {
   assert.equal(trace.spanCount, 4);
 });
 
+test("k8s/chat: calls under the name that its environment gives, and what waits is sent at its end", async () => {
+  const { port } = await freePorts("port");
+  const child = spawn(process.execPath, [join(root, "examples/k8s/chat/main.mjs")], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: {
+      ...process.env,
+      PORT: String(port),
+      CALLS_PER_SECOND: "50",
+      OTEL_EXPORTER_OTLP_ENDPOINT: axonize.otlpHttp,
+      OTEL_RESOURCE_ATTRIBUTES: "service.name=chat-lesson",
+    },
+  });
+  let output = "";
+  child.stdout.on("data", (part: Buffer) => (output += part.toString()));
+  const ended = once(child, "close");
+  const url = `http://127.0.0.1:${port}/`;
+  let made = 0;
+  await eventually("it made calls", async () => {
+    // Refused until it listens.
+    const said = await fetch(url).then(
+      async (answer) => await answer.text(),
+      () => "",
+    );
+    made = Number(/^(\d+) calls$/m.exec(said)?.[1] ?? 0);
+    return made > 0;
+  });
+  child.kill("SIGTERM");
+  assert.deepEqual(await ended, [0, null]);
+  assert.match(output, /^open the dashboard at \/requests\?filter=model:tiny$/m);
+  const { items } = await api.traces({ service: "chat-lesson" });
+  assert.ok(items.length >= Math.min(made, 20), `${items.length} of ${made}`);
+  for (const { name, model, spanCount } of items) {
+    assert.deepEqual(
+      { name, model, spanCount },
+      { name: "POST /chat", model: "tiny", spanCount: 2 },
+    );
+  }
+});
+
 test("with nobody listening each example says so in words, and fails", async () => {
   for (const file of ["quickstart.py", "custom_model.py", "quickstart.ts", "vercel-ai.ts"]) {
     const { code, output } = await runExample(file, "127.0.0.1:1");
@@ -167,8 +209,8 @@ test("with nobody listening each example says so in words, and fails", async () 
 });
 
 test("each lesson fits on a screen", () => {
-  const lessons = globSync("*.{py,ts}", { cwd: join(root, "examples") });
-  assert.ok(lessons.length >= 7);
+  const lessons = globSync("{*.py,*.ts,k8s/chat/*.mjs}", { cwd: join(root, "examples") });
+  assert.ok(lessons.length >= 8);
   for (const file of lessons) {
     const lines = readFileSync(join(root, "examples", file), "utf8")
       .trimEnd()

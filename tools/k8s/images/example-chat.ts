@@ -5,7 +5,10 @@ import { treeEntries } from "./tree.ts";
 
 export const exampleChatImage = "axonize.io/example-chat:dev";
 
-export function buildExampleChat(): BuiltImage {
+/** `folder` has another `main.mjs` that runs under the same name. */
+export function buildExampleChat(
+  folder = join(import.meta.dirname, "../../../examples/k8s/chat"),
+): BuiltImage {
   return buildTestImage({
     name: exampleChatImage,
     packages: [
@@ -16,7 +19,7 @@ export function buildExampleChat(): BuiltImage {
       "@opentelemetry/sdk-trace",
     ],
     files: treeEntries({
-      root: join(import.meta.dirname, "../../../examples/k8s/chat"),
+      root: folder,
       paths: ["main.mjs"],
       into: "app",
     }),
