@@ -55,8 +55,11 @@ export interface Ticket {
 
 export interface Door {
   enter(visit: Visit): Promise<Ticket | Refused>;
-  /** Counts a refusal that a transport found on its own. */
-  count(visit: { signal: string; transport: Transport }, outcome: Outcome): void;
+  /** Counts how a request ended; its signal is undefined where the path is no endpoint of ours. */
+  count(
+    visit: { signal: Signal | "logs" | undefined; transport: Transport },
+    outcome: Outcome,
+  ): void;
 }
 
 export interface Sender {
@@ -85,8 +88,11 @@ export function createDoor(deps: {
   };
   const count: Door["count"] = ({ signal, transport }, outcome) => {
     const label = outcome.kind === "accepted" ? "accepted" : outcome.code;
-    deps.metrics.requests.inc({ signal, transport, outcome: label });
-    if (outcome.kind === "refused") deps.tally.rejected(outcome.code, 1);
+    deps.metrics.requests.inc({ signal: signal ?? "unknown", transport, outcome: label });
+    // Whatever asks for a path that is no endpoint (a probe, a scanner) sent no telemetry.
+    if (outcome.kind === "refused" && signal !== undefined) {
+      deps.tally.rejected(outcome.code, 1);
+    }
   };
   return {
     count,

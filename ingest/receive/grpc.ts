@@ -127,7 +127,7 @@ async function serve(
   }
   const method = methods[headers[":path"] ?? ""];
   const finish = (outcome: Outcome): void => {
-    deps.door.count({ signal: method ?? "unknown", transport: "grpc" }, outcome);
+    deps.door.count({ signal: method, transport: "grpc" }, outcome);
     sendOutcome(stream, outcome, method === "metrics" ? "metrics" : "traces");
   };
   if (method === undefined) {

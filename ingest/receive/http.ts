@@ -117,7 +117,7 @@ async function serve(deps: HttpDeps, options: ReceiverOptions, exchange: Exchang
   }
   const encoding = encodingOf(request);
   const finish = async (outcome: Outcome): Promise<void> => {
-    deps.door.count({ signal: signal ?? "unknown", transport: "http" }, outcome);
+    deps.door.count({ signal, transport: "http" }, outcome);
     await send(deps, exchange, { outcome, signal, encoding: encoding ?? "json" });
   };
   const early = refuseByHead(request, signal, encoding);
