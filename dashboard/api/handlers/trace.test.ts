@@ -195,6 +195,16 @@ test("a call is compared with the same model's calls of the hour before", async 
   assert.equal(first.body.peers, null);
 });
 
+test("of calls that took as long, one half counts as faster", async () => {
+  const at = base - 5 * 3_600_000;
+  const calls = [50, 105, 105, 200, 105].map((durationMs, index) =>
+    buildCall({ startMs: at + index * 1000, tenantNum: a.num, model: "even", durationMs }),
+  );
+  await insertSpans(clickhouse, calls);
+  const { body } = await get<Trace>(calls.at(-1)?.traceId ?? "");
+  assert.deepEqual(body.peers, { percentile: 50, medianMs: 105, count: 4 });
+});
+
 test("a trace over midnight is whole", async () => {
   const midnight = Math.floor(Date.now() / 86_400_000) * 86_400_000;
   const before = buildSpan({ startMs: midnight - 60_000, tenantNum: a.num, durationMs: 120_000 });

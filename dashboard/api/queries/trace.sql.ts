@@ -133,7 +133,8 @@ export function spanColumnsFrom(columns: ColumnRecords): SpanColumns {
 
 export interface PeerRecord {
   count: number;
-  slower: number;
+  faster: number;
+  equal: number;
   medianNs: number | null;
 }
 
@@ -160,7 +161,8 @@ export async function readPeers(
     : isNamed;
   const answer = await queries.rows<PeerRecord>(
     scope,
-    `SELECT count() AS count, countIf(duration_ns >= {durationNs:Float64}) AS slower,
+    `SELECT count() AS count, countIf(duration_ns < {durationNs:Float64}) AS faster,
+       countIf(duration_ns = {durationNs:Float64}) AS equal,
        quantileTDigest(0.5)(duration_ns) AS medianNs
      FROM (
        SELECT duration_ns FROM {{spansRaw}}
