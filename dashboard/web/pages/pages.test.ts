@@ -10,7 +10,14 @@ import { cellState, filterFleet, funnelOf, groupFleet, metricValue } from "./fle
 import { changeOf, whatChanged } from "./overview/what-changed.ts";
 import { parseConversation, valueText } from "./request/content.ts";
 import { whyParts, whySentence } from "./request/why.ts";
-import { maxLiveRows, mergeNewest, nextSort, sortFromUrl, sortToUrl } from "./requests/rows.ts";
+import {
+  joinRows,
+  maxLiveRows,
+  mergeNewest,
+  nextSort,
+  sortFromUrl,
+  sortToUrl,
+} from "./requests/rows.ts";
 import { parseLimit, printLimit } from "./settings/limits.ts";
 import { arrivalFrom, mergeArrivals } from "./start/arrivals.ts";
 import { snippets } from "./start/snippets.ts";
@@ -88,6 +95,23 @@ test("new rows go on top once, grown ones replace themselves", () => {
   assert.equal(again.rows, first.rows);
   const grown = mergeNewest([row(3, 9), row(2)], first.rows, loaded, newest);
   assert.equal(grown.rows[0]?.spanCount, 9);
+});
+
+test("live rows stand among the loaded ones by time, and a grown row keeps its place", () => {
+  const loaded = [row(5), row(4), row(2), row(1)];
+  const { rows } = mergeNewest([row(6), row(5), row(3), row(2, 9)], [], loaded, newest);
+  assert.deepEqual(
+    joinRows(rows, loaded).map((r) => [Number(r.traceId), r.spanCount]),
+    [
+      [6, 3],
+      [5, 3],
+      [4, 3],
+      [3, 3],
+      [2, 9],
+      [1, 3],
+    ],
+  );
+  assert.equal(joinRows([], loaded), loaded);
 });
 
 test("a newest page that shares nothing means start over, and live rows are bounded", () => {

@@ -70,7 +70,24 @@ export function mergeNewest(
   if (fresh.length === 0 && changed.length === 0) return { rows: before, fresh: 0, gap: false };
   const ids = new Set([...fresh, ...changed].map((row) => row.traceId));
   const rows = [...fresh, ...changed, ...before.filter((row) => !ids.has(row.traceId))].sort(
-    (a, b) => (a.startTime < b.startTime ? 1 : a.startTime > b.startTime ? -1 : 0),
+    byNewest,
   );
   return { rows: rows.slice(0, maxLiveRows), fresh: fresh.length + changed.length, gap: false };
 }
+
+/**
+ * The list as it is shown while live: newest first. A loaded row that grew stays in its place, and
+ * what began long ago and came late goes below what began since.
+ */
+export function joinRows(
+  before: readonly TraceRow[],
+  loaded: readonly TraceRow[],
+): readonly TraceRow[] {
+  if (before.length === 0) return loaded;
+  const ids = new Set(before.map((row) => row.traceId));
+  return [...before, ...loaded.filter((row) => !ids.has(row.traceId))].sort(byNewest);
+}
+
+/** The API writes every time with nine decimals, so text sorts as time does. */
+const byNewest = (a: TraceRow, b: TraceRow): number =>
+  a.startTime < b.startTime ? 1 : a.startTime > b.startTime ? -1 : 0;

@@ -12,7 +12,7 @@ import { keys } from "../../data/keys.ts";
 import { livePeriodMs } from "../../data/live.ts";
 import { useEndpoint, useStore } from "../../data/queries.ts";
 import type { Scope } from "../../data/url.ts";
-import { mergeNewest, type Sort } from "./rows.ts";
+import { joinRows, mergeNewest, type Sort } from "./rows.ts";
 
 export type { Sort } from "./rows.ts";
 export { sortFromUrl } from "./rows.ts";
@@ -84,10 +84,7 @@ export function useRequestRows(scope: Scope, sort: Sort): RequestRows {
   useEffect(() => {
     if (startOver) void client.resetQueries({ queryKey });
   }, [startOver, client, queryKey]);
-  const rows = useMemo(
-    () => (before.length === 0 ? loaded : [...before, ...withoutKnown(loaded, before)]),
-    [before, loaded],
-  );
+  const rows = useMemo(() => joinRows(before, loaded), [before, loaded]);
   return {
     status: pages.isSuccess ? "ready" : pages.isError ? "error" : "loading",
     error: pages.error,
@@ -104,8 +101,3 @@ export function useRequestRows(scope: Scope, sort: Sort): RequestRows {
 }
 
 const noRows: readonly TraceRow[] = [];
-
-function withoutKnown(rows: readonly TraceRow[], known: readonly TraceRow[]): readonly TraceRow[] {
-  const ids = new Set(known.map((row) => row.traceId));
-  return rows.filter((row) => !ids.has(row.traceId));
-}
