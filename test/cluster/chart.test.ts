@@ -17,6 +17,7 @@ import {
   namespace,
   objectsOf,
   render,
+  root,
   valueSets,
   workloadsOf,
   type Helm,
@@ -291,6 +292,19 @@ test("custom resource definitions are the generated ones, and stay", () => {
   holdForAll((objects) =>
     objects.filter(({ apiVersion }) => apiVersion.startsWith("axonize.io/")).map(nameOf),
   );
+});
+
+test("NOTES say the tenant and the pool that the README says", async () => {
+  const manifestsOf = (text: string): string => {
+    const [, said] = /kubectl apply -f - <<EOF\n(.*?)\n *EOF\n/s.exec(text) ?? [];
+    assert.ok(said?.includes("kind: GpuPool"), text);
+    const indent = /^ */.exec(said)?.[0] ?? "";
+    return said.replaceAll(new RegExp(`^${indent}`, "gm"), "");
+  };
+  const installed = await helm("install", "axonize", chart, "-n", namespace, "--dry-run=client");
+  assert.ok(installed.ok, installed.stderr);
+  const notes = installed.stdout.slice(installed.stdout.indexOf("\nNOTES:"));
+  assert.equal(manifestsOf(notes), manifestsOf(readFileSync(join(root, "README.md"), "utf8")));
 });
 
 test("no template draws a random value, looks into a cluster or renders a Secret's content", () => {
