@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parse } from "yaml";
+import type { Gpu } from "@axonize/core/contract/gpu";
 import { readCommand } from "./command-line.ts";
 import { findingsText } from "./doctor.ts";
 import { PluginError } from "./kubectl.ts";
+import { gpuRow } from "./status.ts";
 import { tenantYaml } from "./tenant.ts";
 import { age, ago, onDay, table } from "./text.ts";
 
@@ -130,4 +132,62 @@ test("a finding that is wrong has its remedy beside it; colour is only where it 
   ] as const;
   assert.equal(findingsText(findings, false), "✓ Well.\n✗ Ill.\n    → Do this.");
   assert.ok(findingsText(findings, true).includes("\u001b[31m✗"));
+});
+
+test("a card is held by its pods, by slice where it is cut, and by nobody only where that is known", () => {
+  const time = "2026-11-29T12:00:00.000Z";
+  const holder = {
+    kind: "usage",
+    own: true,
+    namespace: "",
+    pod: "",
+    container: "",
+    pid: 7,
+    command: "python",
+    replica: null,
+    from: time,
+    to: null,
+    stale: false,
+    closeReason: "",
+  } as const;
+  const card: Gpu = {
+    uuid: "GPU-0",
+    parentUuid: "",
+    name: "H100",
+    vendor: "NVIDIA",
+    driverVersion: "",
+    node: "node-1",
+    index: 0,
+    migProfile: "",
+    pods: [],
+    allocation: "allocated",
+    allocationReason: "",
+    holders: [],
+    throttleReasons: [],
+    firstSeen: time,
+    lastSeen: time,
+    stale: true,
+    reading: {
+      utilizationRatio: null,
+      memoryUsedBytes: null,
+      memoryTotalBytes: null,
+      powerWatts: null,
+      powerLimitWatts: null,
+      temperatureCelsius: null,
+      smActivityRatio: null,
+      tensorActivityRatio: null,
+      dramActivityRatio: null,
+      smClockMhz: null,
+      energyJoules: null,
+    },
+    requestCount: 0,
+  };
+  const heldBy = (change: Partial<Gpu>): string | undefined =>
+    gpuRow({ ...card, ...change }).at(-1);
+  const pods = [{ namespace: "vision", name: "chat-1", container: "c" }];
+  assert.equal(heldBy({ pods, holders: [holder] }), "vision/chat-1");
+  assert.equal(heldBy({}), "by slice");
+  assert.equal(heldBy({ allocation: "free" }), "nobody");
+  assert.equal(heldBy({ allocation: "unknown" }), "unattributed");
+  assert.equal(heldBy({ holders: [holder] }), "unattributed", "a process outside of any pod");
 });

@@ -123,7 +123,7 @@ export async function gpusText(kubectl: Kubectl, release: Release): Promise<stri
   );
 }
 
-function gpuRow(gpu: Gpu): string[] {
+export function gpuRow(gpu: Gpu): string[] {
   const { reading } = gpu;
   const gib = 1 / 2 ** 30;
   return [
@@ -135,7 +135,12 @@ function gpuRow(gpu: Gpu): string[] {
     figure(reading.memoryUsedBytes, " GiB", gib),
     figure(reading.powerWatts, " W"),
     figure(reading.temperatureCelsius, " °C"),
-    gpu.pods.map(({ namespace, name }) => `${namespace}/${name}`).join(", ") ||
-      (gpu.allocation === "free" ? "nobody" : "unattributed"),
+    gpu.pods.map(({ namespace, name }) => `${namespace}/${name}`).join(", ") || withoutPod(gpu),
   ];
+}
+
+/** A card that is cut is allocated, without holders of its own. */
+function withoutPod({ allocation, holders }: Gpu): string {
+  if (allocation === "free") return "nobody";
+  return allocation === "allocated" && holders.length === 0 ? "by slice" : "unattributed";
 }
