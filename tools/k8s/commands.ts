@@ -174,7 +174,12 @@ async function status(deps: CommandDeps): Promise<number> {
   }
   const cluster = attachCluster(running.stateFile);
   deps.print(`Owner: process ${running.pid}. Files and logs: ${cluster.dir}\n`);
-  deps.print(await cluster.run("ps", "-eo", "comm,rss,etime", "--sort=-rss"));
+  // By command line: the names of their threads tell none of the services of Node from another.
+  const shown = ["rss=RSS/KiB", "etime=ELAPSED", "args=COMMAND"].flatMap((column) => [
+    "-o",
+    column,
+  ]);
+  deps.print(await cluster.run("ps", "-e", "--cols", "120", "--sort=-rss", ...shown));
   deps.print(await cluster.kubectl("get", "nodes", "-o", "wide"));
   deps.print(await cluster.kubectl("get", "pods", "-A", "-o", "wide"));
   printHints(deps);
