@@ -87,7 +87,7 @@ function nextStep(
     "  Next: send it spans. Any OpenTelemetry SDK does, for instance with",
     `    ${style.bold(`export OTEL_EXPORTER_OTLP_ENDPOINT=http://${reachable(facts.http)} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`)}`,
     `  ${style.dim("or vLLM with")} --otlp-traces-endpoint grpc://${reachable(facts.grpc)}`,
-    `  ${style.dim("or see it with made-up load:")} npm run demo`,
+    `  ${style.dim("or see it with made-up load:")} npm run demo${facts.http.port === 4318 ? "" : ` -- --endpoint http://${reachable(facts.http)}`}`,
   ];
 }
 

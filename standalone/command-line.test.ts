@@ -70,6 +70,9 @@ test("the banner says where everything is and what to paste next", () => {
   assert.ok(!text.includes("\u001B"));
   const withGpus = banner({ ...facts, driver: "/usr/lib64/libnvidia-ml.so.1" }, false);
   assert.match(withGpus, /GPUs\s+\/usr\/lib64\/libnvidia-ml\.so\.1/);
+  assert.match(text, /npm run demo$/m);
+  const elsewhere = banner({ ...facts, http: { host: "127.0.0.1", port: 9 } }, false);
+  assert.match(elsewhere, /npm run demo -- --endpoint http:\/\/localhost:9$/m);
 });
 
 test("beyond loopback the banner shows how to make a key, without showing the admin key", () => {

@@ -299,6 +299,13 @@ test("another instance on the directory, a taken port and damage are a paragraph
       await fails(folder, { AXONIZE_DATA_DIR: join(folder, "file") }),
       /cannot be written: a file is in its place/,
     );
+    assert.match(
+      await fails(join(folder), {
+        AXONIZE_DATA_DIR: join(folder, "other"),
+        AXONIZE_NVML_LIBRARY: join(folder, "no-such.so"),
+      }),
+      /no GPU driver's library at .*no-such\.so, which AXONIZE_NVML_LIBRARY names/,
+    );
   });
 });
 

@@ -214,9 +214,15 @@ function Next({
         </Link>
       </div>
       <p className={styles.note}>
-        Nothing to instrument yet? <code>npm run demo</code> streams a made-up fleet through the
-        same door: several models and engines, agents with tools, errors, and one incident worth
-        finding. It is generated load, and its spans say so.
+        Nothing to instrument yet?{" "}
+        <code>
+          npm run demo
+          {start.otlpHttpEndpoint.endsWith(":4318")
+            ? ""
+            : ` -- --endpoint ${start.otlpHttpEndpoint}`}
+        </code>{" "}
+        streams a made-up fleet through the same door: several models and engines, agents with
+        tools, errors, and one incident worth finding. It is generated load, and its spans say so.
       </p>
     </>
   );
