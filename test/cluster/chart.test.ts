@@ -296,8 +296,8 @@ test("custom resource definitions are the generated ones, and stay", () => {
 
 test("NOTES say the tenant and the pool that the README says", async () => {
   const manifestsOf = (text: string): string => {
-    const [, said] = /kubectl apply -f - <<EOF\n(.*?)\n *EOF\n/s.exec(text) ?? [];
-    assert.ok(said?.includes("kind: GpuPool"), text);
+    const [, said = ""] = /kubectl apply -f - <<EOF\n(.*?)\n *EOF\n/s.exec(text) ?? [];
+    assert.ok(said.includes("kind: GpuPool"), text);
     const indent = /^ */.exec(said)?.[0] ?? "";
     return said.replaceAll(new RegExp(`^${indent}`, "gm"), "");
   };
