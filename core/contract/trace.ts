@@ -213,9 +213,16 @@ export const Trace = z
     /** The span whose model, phases and tokens the trace shows; null when it has no model call. */
     principalSpanId: z.string().nullable(),
     peers: z
-      .object({ percentile: z.number(), medianMs: z.number(), count: z.number().int() })
+      .object({
+        durationMs: z.number().describe("Of the principal call, which may be less than the trace."),
+        percentile: z.number(),
+        medianMs: z.number(),
+        count: z.number().int(),
+      })
       .nullable()
-      .describe("This call's duration among the same model's calls of the last hour before it."),
+      .describe(
+        "The principal call's duration among the same model's calls of the hour before it.",
+      ),
     resourceGpus: z.array(TraceGpu),
     spans: z.array(SpanRow).optional().describe("With `format=rows`."),
     columns: SpanColumns.optional().describe("With `format=columns`."),

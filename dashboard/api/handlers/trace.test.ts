@@ -202,7 +202,7 @@ test("of calls that took as long, one half counts as faster", async () => {
   );
   await insertSpans(clickhouse, calls);
   const { body } = await get<Trace>(calls.at(-1)?.traceId ?? "");
-  assert.deepEqual(body.peers, { percentile: 50, medianMs: 105, count: 4 });
+  assert.deepEqual(body.peers, { durationMs: 105, percentile: 50, medianMs: 105, count: 4 });
 });
 
 test("a trace over midnight is whole", async () => {

@@ -175,6 +175,7 @@ async function peersOf(queries: Queries, scope: TenantScope, head: TraceRecord) 
   // The percentile rank: of calls that took as long, one half counts as faster.
   const below = peers.faster + peers.equal / 2;
   return {
+    durationMs: head.callDurationNs / 1e6,
     percentile: Math.round((1000 * below) / peers.count) / 10,
     medianMs: peers.medianNs / 1e6,
     count: peers.count,

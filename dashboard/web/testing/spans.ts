@@ -20,14 +20,22 @@ interface Draft {
 export function makeTrace(call: Call): Trace & { readonly principalSpanId: string } {
   const drafts = draftSpans(call);
   const columns = toColumns(drafts, call);
+  const principal = principalRow(columns);
   const { startMs: _startMs, ...row } = call;
   return {
     ...row,
     spanCount: drafts.length,
     shownSpanCount: drafts.length,
-    principalSpanId: columns.spanId[principalRow(columns)] ?? "",
+    principalSpanId: columns.spanId[principal] ?? "",
     peers:
-      call.engine === "" ? null : { percentile: percentileOf(call), medianMs: 2100, count: 12_400 },
+      call.engine === ""
+        ? null
+        : {
+            durationMs: (columns.durationUs[principal] ?? 0) / 1e3,
+            percentile: percentileOf(call),
+            medianMs: 2100,
+            count: 12_400,
+          },
     resourceGpus: call.gpus.map((uuid) => ({
       uuid,
       name: "NVIDIA H100 80GB HBM3",

@@ -141,7 +141,8 @@ export function WhyLine({ trace }: { readonly trace: Trace }): ReactNode {
           whySentence(parts)
         ) : (
           <>
-            slower than <b>{say(percent(trace.peers.percentile / 100))}</b> of{" "}
+            {rankedCall(trace, trace.peers.durationMs)}slower than{" "}
+            <b>{say(percent(trace.peers.percentile / 100))}</b> of{" "}
             {plural(trace.peers.count, "call")} of this model, median{" "}
             {say(durationMs(trace.peers.medianMs))}
           </>
@@ -149,4 +150,10 @@ export function WhyLine({ trace }: { readonly trace: Trace }): ReactNode {
       </span>
     </div>
   );
+}
+
+/** Names the call that is ranked where the trace beside it took longer than that call. */
+function rankedCall(trace: Trace, callMs: number): string {
+  const call = say(durationMs(callMs));
+  return call === say(duration(trace.durationNs)) ? "" : `its model call of ${call}: `;
 }
