@@ -61,7 +61,10 @@ interface Scale {
   rows: number;
 }
 
-/** Rows that cover what is there, at most `mostRows`, at least a few so that one value looks like one. */
+/** A factor of 4: values close together are a band then, not one cell as high as the plot. */
+const leastSpan = 2 * bucketsPerDoubling;
+
+/** Rows that cover what is there and `leastSpan` around it, at most `mostRows`. */
 function scaleOf(histograms: readonly Histogram[], mostRows: number): Scale {
   let [lowest, highest] = [bucketCount, -1];
   for (const { counts } of histograms) {
@@ -72,10 +75,13 @@ function scaleOf(histograms: readonly Histogram[], mostRows: number): Scale {
     }
   }
   if (highest < 0) return { first: 0, perRow: bucketsPerDoubling, rows: 1 };
-  const span = highest - lowest + 1;
-  const perRow = Math.max(4, Math.ceil(span / mostRows));
-  const first = Math.floor(lowest / perRow) * perRow;
-  return { first, perRow, rows: Math.floor((highest - first) / perRow) + 1 };
+  const spare = Math.max(0, leastSpan - (highest - lowest + 1));
+  // No empty row below one unit, at which `yMin` ends.
+  const from = Math.max(lowest - Math.floor(spare / 2), Math.min(lowest, bucketsPerDoubling));
+  const to = Math.max(highest, from + leastSpan - 1);
+  const perRow = Math.max(4, Math.ceil((to - from + 1) / mostRows));
+  const first = Math.floor(from / perRow) * perRow;
+  return { first, perRow, rows: Math.floor((to - first) / perRow) + 1 };
 }
 
 function columnOf(histogram: Histogram, scale: Scale): number[] {
