@@ -48,3 +48,14 @@ test("one call is the first step, the most the last, on a log scale", () => {
 test("value ticks are round and apart", () => {
   assert.deepEqual([...valueTicks(grid, size, 20)], [1, 10, 100, 1000]);
 });
+
+test("a short axis has finer value ticks, two at least", () => {
+  const tall = { width: 200, height: 300 };
+  const short = (yMin: number, factor: number): readonly number[] =>
+    valueTicks({ ...grid, yMin, yRatio: factor ** (1 / grid.rows) }, tall, 26);
+  assert.deepEqual([...short(1.2, 5)], [2, 5]);
+  assert.deepEqual([...short(320, 4)], [500, 1000]);
+  assert.deepEqual([...short(5.5, 1.3)], [6, 7]);
+  for (const yMin of [1.01, 17, 330, 4100, 9.9])
+    assert.ok(short(yMin, 1.25).length >= 2, `from ${yMin}`);
+});

@@ -103,13 +103,36 @@ export function countStep(count: number, most: number): number {
   return Math.min(8, Math.floor((Math.log(count) / Math.log(most)) * 8.999));
 }
 
-/** 1, 3, 10, 30 …: round values with room between them. */
+/** What is marked in each decade: the coarsest of these that marks an axis at two places or more. */
+const decades: readonly (readonly number[])[] = [
+  [1, 3],
+  [1, 2, 5],
+  [1, 2, 3, 4, 5, 6, 7, 8, 9],
+  Array.from({ length: 90 }, (_, i) => (10 + i) / 10),
+];
+
+/** Round values with room between them: 1, 3, 10, 30 …, or closer where the axis is short. */
 export function valueTicks(grid: HeatmapGrid, size: PlotSize, apartPx: number): readonly number[] {
+  let ticks: readonly number[] = [];
+  for (const steps of decades) {
+    const finer = ticksOf(steps, grid, size, apartPx);
+    if (finer.length > ticks.length) ticks = finer;
+    if (ticks.length >= 2) break;
+  }
+  return ticks;
+}
+
+function ticksOf(
+  steps: readonly number[],
+  grid: HeatmapGrid,
+  size: PlotSize,
+  apartPx: number,
+): readonly number[] {
   const low = grid.yMin;
   const high = valueOfRow(grid, grid.rows);
   const all: number[] = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
-    all.push(10 ** power, 3 * 10 ** power);
+    all.push(...steps.map((step) => step * 10 ** power));
   }
   const inside = all.filter((value) => value >= low && value <= high);
   const out: number[] = [];
