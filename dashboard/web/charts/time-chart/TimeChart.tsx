@@ -6,12 +6,22 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { axisTime, clock, say, tick, type Quantity, type Zone } from "../../data/format.ts";
+import {
+  axisTime,
+  clock,
+  dateTime,
+  durationMs,
+  say,
+  tick,
+  type Quantity,
+  type Zone,
+} from "../../data/format.ts";
 import { theme } from "../../data/preferences.ts";
 import { useStore } from "../../data/queries.ts";
 import type { MsRange } from "../../data/time.ts";
 import { palette } from "../../ui/palette.ts";
 import { useSize } from "../../ui/use-size.ts";
+import { lonePoints } from "./lone-points.ts";
 import styles from "./TimeChart.module.css";
 
 export interface SeriesSpec {
@@ -63,10 +73,10 @@ export function TimeChart(props: TimeChartProps): ReactNode {
               {s.label} <b>{say(format(index === undefined ? undefined : s.values[index]))}</b>
             </span>
           ))}
-          {at === undefined ? null : (
-            <span className={styles.at}>{clock(startMs[at] ?? 0, zone)}</span>
-          )}
         </span>
+        {index === undefined ? null : (
+          <StepTime ms={startMs[index] ?? 0} stepMs={props.stepMs} zone={zone} />
+        )}
       </figcaption>
       <Plot
         key={`${series.map((s) => s.label + s.look).join("|")} ${shade} ${zone}`}
@@ -75,6 +85,21 @@ export function TimeChart(props: TimeChartProps): ReactNode {
       />
       <DataTable {...props} />
     </figure>
+  );
+}
+
+/** Which step the legend's values are of: they are no totals of the range. */
+function StepTime(props: {
+  readonly ms: number;
+  readonly stepMs: number;
+  readonly zone: Zone;
+}): ReactNode {
+  const { ms, stepMs, zone } = props;
+  const step = say(durationMs(stepMs));
+  return (
+    <span className={styles.at} title={`The values of the ${step} from ${dateTime(ms, zone)}`}>
+      at {clock(ms, zone, stepMs % 60e3 === 0 ? "minute" : "second")}
+    </span>
   );
 }
 
@@ -125,11 +150,12 @@ function dataOf(props: TimeChartProps): uPlot.AlignedData {
   ];
 }
 
-/** How many steps are over. Where there is only one, it is shown all the same. */
-function wholeSteps({ startMs, stepMs, untilMs }: TimeChartProps): number {
-  const last = startMs.at(-1);
+/** How many steps are over. Where only the last has values, it is shown all the same. */
+function wholeSteps({ startMs, stepMs, untilMs, series }: TimeChartProps): number {
+  const before = startMs.length - 1;
+  const last = startMs[before];
   const isCut = untilMs !== undefined && last !== undefined && last + stepMs > untilMs;
-  return isCut && startMs.length > 1 ? startMs.length - 1 : startMs.length;
+  return isCut && lastKnown(series, before) !== undefined ? before : startMs.length;
 }
 
 function lastKnown(series: readonly SeriesSpec[], whole: number): number | undefined {
@@ -230,7 +256,12 @@ function seriesFor(spec: SeriesSpec, colors: ReturnType<typeof palette>): uPlot.
     label: spec.label,
     stroke: color,
     width: 1.5,
-    points: { show: false },
+    points: {
+      show: false,
+      size: 5,
+      fill: color,
+      filter: (u, at) => (spec.look === "bars" ? null : lonePoints(u.data[at] ?? [])),
+    },
     spanGaps: false,
   };
   if (spec.look === "line") return base;
