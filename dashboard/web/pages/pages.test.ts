@@ -6,7 +6,15 @@ import type { TraceRow } from "@axonize/core/contract/trace";
 import { overview } from "../testing/answers.ts";
 import { makeCalls } from "../testing/calls.ts";
 import { makeGpus } from "../testing/gpus.ts";
-import { cellState, filterFleet, funnelOf, groupFleet, metricValue } from "./fleet/fleet.ts";
+import {
+  cellState,
+  countText,
+  filterFleet,
+  funnelOf,
+  groupFleet,
+  hatchText,
+  metricValue,
+} from "./fleet/fleet.ts";
 import { changeOf, whatChanged } from "./overview/what-changed.ts";
 import { parseConversation, valueText } from "./request/content.ts";
 import { whyParts, whySentence } from "./request/why.ts";
@@ -159,17 +167,25 @@ test("the fleet counts devices, not slices, and what is unknown is not zero", ()
   assert.equal(metricValue(blind, "activity").value, "–");
   assert.equal(metricValue(blind, "temperature").value, "–");
   const held = { ...blind, parentUuid: "", allocation: "allocated" as const };
-  assert.equal(funnelOf([held]).idle, 0, "what nobody measured is not idle");
+  const { active, effective, idle } = funnelOf([held]);
+  assert.deepEqual([active, effective, idle], [undefined, undefined, undefined], "not measured");
   const still = { ...held, reading: { ...held.reading, utilizationRatio: 0 } };
   assert.equal(funnelOf([still]).idle, 1);
+  assert.equal(funnelOf([still, held]).idle, 1, "what nobody measured is not idle");
+  assert.equal(hatchText([held]), "not measured");
+  assert.equal(hatchText([still]), "");
+  assert.equal(hatchText([held, { ...still, stale: true }]), "silent or not measured");
   // A tenant's answer: slices alone, whose cards are not its to see.
   const slices = gpus.filter(({ parentUuid }) => parentUuid !== "");
   assert.ok(slices.length > 0);
   assert.equal(funnelOf(slices).total, slices.length);
+  assert.equal(funnelOf(slices).loneSlices, slices.length);
   assert.equal(
     groupFleet(slices).reduce((sum, { count }) => sum + count, 0),
     slices.length,
   );
+  assert.deepEqual(groupFleet(slices.slice(0, 1)).map(countText), ["1 slice"]);
+  assert.deepEqual(groupFleet([held]).map(countText), ["1 GPU"]);
 });
 
 test("limits read as typed and print back to the same number", () => {

@@ -9,6 +9,7 @@ import { say } from "../../data/format.ts";
 import { rampStep } from "../../ui/palette.ts";
 import {
   cellState,
+  countText,
   isThrottled,
   metricValue,
   rampRatio,
@@ -42,7 +43,7 @@ export function GpuGrid(props: GpuGridProps): ReactNode {
             {group.name}{" "}
             <span>
               · {group.nodes.length === 1 ? "1 node" : `${group.nodes.length} nodes`} ·{" "}
-              {group.count === 1 ? "1 GPU" : `${group.count} GPUs`}
+              {countText(group)}
             </span>
           </h2>
           <div role="grid" aria-label={`${group.name}, ${metric.label}`}>
@@ -63,6 +64,7 @@ export function GpuGrid(props: GpuGridProps): ReactNode {
                       tabIndex={gpu.uuid === tabStop ? 0 : -1}
                       data-gpu={gpu.uuid}
                       aria-label={cellLabel(gpu, metric)}
+                      title={cellState(gpu) === "unknown" ? "not measured" : undefined}
                       className={`${styles.cell} ${styles[cellState(gpu)]} ${gpu.uuid === selected ? styles.selected : ""}`}
                       style={slices.length > 0 ? undefined : cellStyle(gpu, metric)}
                       onClick={() => {
@@ -115,6 +117,7 @@ export function GpuGrid(props: GpuGridProps): ReactNode {
 
 function CellText(props: { readonly gpu: Gpu; readonly metric: MetricSpec }): ReactNode {
   const state = cellState(props.gpu);
+  if (props.gpu.migProfile !== "") return <LoneSliceText {...props} />;
   if (state === "stale") return "silent";
   if (state === "free") return "";
   const { value } = metricValue(props.gpu, props.metric.value);
@@ -125,6 +128,15 @@ function CellText(props: { readonly gpu: Gpu; readonly metric: MetricSpec }): Re
   ) : (
     value
   );
+}
+
+/** A slice whose card is not seen has a cell of its own: `1g.10gb 82`. */
+function LoneSliceText(props: { readonly gpu: Gpu; readonly metric: MetricSpec }): ReactNode {
+  const { gpu, metric } = props;
+  const state = cellState(gpu);
+  const rest =
+    state === "stale" ? "silent" : state === "free" ? "" : metricValue(gpu, metric.value).value;
+  return `${gpu.migProfile} ${rest}`;
 }
 
 /** Below this share of its card a slice has room for its size alone. */
@@ -168,7 +180,7 @@ function cellLabel(gpu: Gpu, metric: MetricSpec): string {
   const hot = (gpu.reading.temperatureCelsius ?? 0) >= warmCelsius ? ", hot" : "";
   const slowed = gpu.throttleReasons.length > 0 ? `, ${gpu.throttleReasons.join(", ")}` : "";
   const holder = gpu.allocation === "unknown" ? ", nobody tells who holds it" : "";
-  return `${gpu.node === "" ? "this host" : gpu.node} GPU ${gpu.index ?? gpu.uuid}, ${metric.label.toLowerCase()} ${say(metricValue(gpu, metric.value))}${words[state]}${hot}${slowed}${holder}`;
+  return `${gpu.node === "" ? "this host" : gpu.node} ${gpu.migProfile === "" ? "GPU" : `slice ${gpu.migProfile}`} ${gpu.index ?? gpu.uuid}, ${metric.label.toLowerCase()} ${say(metricValue(gpu, metric.value))}${words[state]}${hot}${slowed}${holder}`;
 }
 
 /** Left and right within a node, up and down between rows of the whole page. */

@@ -7,13 +7,21 @@ import { useMemo, type ReactNode } from "react";
 import type { Gpu } from "@axonize/core/contract/gpu";
 import { livePeriodMs } from "../../data/live.ts";
 import { useEndpoint } from "../../data/queries.ts";
+import { useSession } from "../../data/session.ts";
 import { carry, useScope, useUrlState } from "../../data/url.ts";
 import { useKeymap } from "../../data/use-keymap.ts";
 import { Answered } from "../../ui/Answered.tsx";
 import { Button, Segmented } from "../../ui/Button.tsx";
 import { EmptyState, Skeleton } from "../../ui/State.tsx";
 import { DevicePanel } from "./DevicePanel.tsx";
-import { filterFleet, fleetMetrics, funnelOf, groupFleet, type FleetMetric } from "./fleet.ts";
+import {
+  filterFleet,
+  fleetMetrics,
+  funnelOf,
+  groupFleet,
+  hatchText,
+  type FleetMetric,
+} from "./fleet.ts";
 import { FunnelStrip } from "./Funnel.tsx";
 import { GpuGrid } from "./GpuGrid.tsx";
 import { GpuTable } from "./GpuTable.tsx";
@@ -92,7 +100,7 @@ function Fleet({ all }: { readonly all: readonly Gpu[] }): ReactNode {
               ))}
             </span>
             {metric.high}
-            {table ? null : <StateLegend />}
+            {table ? null : <StateLegend gpus={gpus} />}
           </span>
           <Segmented
             look="boxed"
@@ -149,10 +157,15 @@ function Fleet({ all }: { readonly all: readonly Gpu[] }): ReactNode {
 }
 
 /** What the grid says with something other than the ramp's colours. */
-function StateLegend(): ReactNode {
+function StateLegend({ gpus }: { readonly gpus: readonly Gpu[] }): ReactNode {
+  const hatched = hatchText(gpus);
   return (
     <>
-      <i className={styles.hatched} /> held by nobody, silent or not measured
+      {hatched === "" ? null : (
+        <>
+          <i className={styles.hatched} /> {hatched}
+        </>
+      )}
       <i className={styles.outlined} /> held but idle
     </>
   );
@@ -161,6 +174,7 @@ function StateLegend(): ReactNode {
 function NoGpu(): ReactNode {
   const [url, setUrl] = useUrlState();
   const navigate = useNavigate();
+  const { mode } = useSession();
   const start = useEndpoint("getStart");
   if (start.data?.gpuSeen) {
     return (
@@ -199,19 +213,31 @@ function NoGpu(): ReactNode {
       }
     >
       <p>
-        The agent reads NVIDIA GPUs and tells who has them. On a machine with the driver it runs
-        inside <code>npm start</code>; <code>axonize-agent doctor</code> tells what keeps it from
-        seeing a GPU, and the line that mends it. In a cluster each GPU node runs one, and System
-        lists them.
+        The agent reads NVIDIA GPUs and tells who has them.{" "}
+        {mode === "standalone" ? (
+          <>
+            On a machine with the driver it runs inside <code>npm start</code>;{" "}
+            <code>npm run agent -- doctor</code> tells what keeps it from seeing a GPU, and the line
+            that mends it.
+          </>
+        ) : (
+          <>
+            The operator runs one on each GPU node that a <code>GpuPool</code> selects;{" "}
+            <code>kubectl axonize status</code> lists the pools and what is wrong with them,{" "}
+            <code>kubectl axonize gpus</code> what has reported.
+          </>
+        )}
       </p>
       <p>
         Without the agent, OpenTelemetry metrics named <code>hw.gpu.*</code>, one resource per
         device with its UUID as <code>hw.id</code>, are taken from this machine, or with the admin
         key.
       </p>
-      <p>
-        To see what this page looks like, <code>npm run demo</code> sends a made-up fleet.
-      </p>
+      {mode === "standalone" ? (
+        <p>
+          To see what this page looks like, <code>npm run demo</code> sends a made-up fleet.
+        </p>
+      ) : null}
     </EmptyState>
   );
 }

@@ -3,7 +3,7 @@
  * Pure; computed from one answer of the API.
  */
 import type { Gpu } from "@axonize/core/contract/gpu";
-import { bytes, digits, noValue, type Quantity } from "../../data/format.ts";
+import { bytes, digits, noValue, plural, type Quantity } from "../../data/format.ts";
 
 export type FleetMetric = "activity" | "memory" | "bandwidth" | "tensor" | "power" | "temperature";
 
@@ -101,6 +101,31 @@ export interface ModelGroup {
   readonly name: string;
   readonly nodes: readonly NodeRow[];
   readonly count: number;
+  /** Of the count, slices whose card is not among the devices. */
+  readonly loneSlices: number;
+}
+
+const isSlice = (gpu: Gpu): boolean => gpu.parentUuid !== "";
+
+/** "128 GPUs"; "1 slice" where its card is not seen; "2 GPUs, 1 slice". */
+export function countText({ count, loneSlices }: ModelGroup): string {
+  const cards = count - loneSlices;
+  return [
+    ...(cards === 0 ? [] : [plural(cards, "GPU")]),
+    ...(loneSlices === 0 ? [] : [plural(loneSlices, "slice")]),
+  ].join(", ");
+}
+
+/** What hatched cells mean among these devices; empty where none is hatched. */
+export function hatchText(gpus: readonly Gpu[]): string {
+  const inSlices = new Set(gpus.map(({ parentUuid }) => parentUuid));
+  const states = new Set(gpus.flatMap((gpu) => (inSlices.has(gpu.uuid) ? [] : [cellState(gpu)])));
+  const words = [
+    ...(states.has("free") ? ["held by nobody"] : []),
+    ...(states.has("stale") ? ["silent"] : []),
+    ...(states.has("unknown") ? ["not measured"] : []),
+  ];
+  return words.join(", ").replace(/, ([^,]+)$/, " or $1");
 }
 
 /** GPUs, and each slice whose GPU is not among them: a tenant sees the slices that its own pods hold. */
@@ -120,6 +145,7 @@ export function groupFleet(gpus: readonly Gpu[]): readonly ModelGroup[] {
     .map(([name, members]) => ({
       name: shortName(name),
       count: members.length,
+      loneSlices: members.filter(isSlice).length,
       nodes: [...Map.groupBy(members, (gpu) => gpu.node)]
         .sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }))
         .map(([node, inside]) => ({
@@ -158,12 +184,15 @@ export function shortName(name: string): string {
 
 export interface Funnel {
   readonly total: number;
+  /** Of the total, slices whose card is not among the devices. */
+  readonly loneSlices: number;
   readonly allocated: number | undefined;
   /** Nobody can tell who holds them. */
   readonly unattributed: number;
-  readonly active: number;
-  readonly effective: number;
-  readonly idle: number;
+  /** These three are undefined where no device was measured. */
+  readonly active: number | undefined;
+  readonly effective: number | undefined;
+  readonly idle: number | undefined;
   readonly hot: number;
   readonly throttled: number;
   readonly stale: number;
@@ -174,23 +203,26 @@ export interface Funnel {
 export function funnelOf(gpus: readonly Gpu[]): Funnel {
   const slices = Map.groupBy(gpus, (gpu) => gpu.parentUuid);
   const devices = devicesOf(gpus);
-  const busy = (gpu: Gpu): number =>
-    gpu.stale ? 0 : (activity(gpu) ?? meanActivity(slices.get(gpu.uuid) ?? []));
+  const busy = (gpu: Gpu): number => activity(gpu) ?? meanActivity(slices.get(gpu.uuid) ?? []);
   // What nobody measured is not called idle: a partitioned card tells of its slices only to the privileged.
   const isMeasured = (gpu: Gpu): boolean =>
     activity(gpu) !== undefined ||
     (slices.get(gpu.uuid) ?? []).some((slice) => activity(slice) !== undefined);
+  const measured = devices.filter((gpu) => !gpu.stale && isMeasured(gpu));
+  const ofMeasured = (isCounted: (gpu: Gpu) => boolean): number | undefined =>
+    measured.length === 0 && devices.length > 0 ? undefined : measured.filter(isCounted).length;
   const held = devices.filter((gpu) => gpu.allocation === "allocated");
   const unattributed = devices.filter((gpu) => gpu.allocation === "unknown").length;
   // Of those that still report: an old reading is not power now.
   const watts = devices.flatMap((gpu) => (gpu.stale ? [] : (gpu.reading.powerWatts ?? [])));
   return {
     total: devices.length,
+    loneSlices: devices.filter(isSlice).length,
     allocated: unattributed === devices.length ? undefined : held.length,
     unattributed,
-    active: devices.filter((gpu) => busy(gpu) > idleRatio).length,
-    effective: devices.filter((gpu) => busy(gpu) > 0.5).length,
-    idle: held.filter((gpu) => !gpu.stale && isMeasured(gpu) && busy(gpu) <= idleRatio).length,
+    active: ofMeasured((gpu) => busy(gpu) > idleRatio),
+    effective: ofMeasured((gpu) => busy(gpu) > 0.5),
+    idle: ofMeasured((gpu) => gpu.allocation === "allocated" && busy(gpu) <= idleRatio),
     throttled: devices.filter(isThrottled).length,
     hot: devices.filter((gpu) => (gpu.reading.temperatureCelsius ?? 0) >= warmCelsius).length,
     stale: devices.filter((gpu) => gpu.stale).length,
