@@ -19,11 +19,21 @@ export function Agents({ data }: { readonly data: System }): ReactNode {
   const { agents } = data;
   const silent = agents.filter(({ stale }) => stale).length;
   return (
-    <Section title="Agents">
+    <Section title="Agents" of={data}>
       {agents.length === 0 ? (
         <p className={styles.quiet}>
-          No agent has reported. On a machine with an NVIDIA driver one runs inside{" "}
-          <code>npm start</code>; <code>axonize-agent doctor</code> tells why it does not.
+          No agent has reported.{" "}
+          {data.mode === "standalone" ? (
+            <>
+              On a machine with an NVIDIA driver one runs inside <code>npm start</code>;{" "}
+              <code>npm run agent -- doctor</code> tells why it does not.
+            </>
+          ) : (
+            <>
+              The operator runs one on each GPU node that a <code>GpuPool</code> selects;{" "}
+              <code>kubectl axonize status</code> lists the pools and what is wrong with them.
+            </>
+          )}
         </p>
       ) : (
         <div className={styles.wide} role="region" aria-label="Agents" tabIndex={0}>
@@ -137,7 +147,7 @@ function Findings({ agent }: { readonly agent: Agent }): ReactNode {
 export function Unjoined({ data }: { readonly data: System }): ReactNode {
   const most = Math.max(1, ...data.unjoined.map(({ seconds }) => seconds));
   return (
-    <Section title="Join health">
+    <Section title="Join health" of={data}>
       {data.unjoined.length === 0 ? (
         <p className={styles.quiet}>
           {data.agents.length === 0
