@@ -24,7 +24,7 @@ export function Login({ session }: { readonly session: Session }): ReactNode {
       const session = await call("getSession", { key: key.trim() });
       if (!session.authenticated)
         throw new Error(
-          "This key is not known, or it was revoked. Paste the whole key, from axk_ to the end.",
+          "This key is not known, or it was revoked. Paste the whole of it: a tenant’s key from axk_ to the end, the admin key as its file or Secret has it.",
         );
       saveKeys({
         query: key.trim(),
@@ -72,7 +72,7 @@ export function Login({ session }: { readonly session: Session }): ReactNode {
         <h1 className={styles.title}>Axonize</h1>
         <p className={styles.text}>
           {login === null
-            ? "This address listens beyond your own machine, so it asks who you are."
+            ? "This Axonize can be reached from beyond its own machine, so it asks who you are."
             : "Log in to see the tenants that your groups may read, or use a key."}
         </p>
         {login === null ? null : (
