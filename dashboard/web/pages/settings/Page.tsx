@@ -215,8 +215,8 @@ function AskAdminKey({ problem }: { readonly problem?: string }): ReactNode {
         Tenants, keys, limits and usage are an administrator’s.{" "}
         {session.mode === "standalone" ? (
           <>
-            Read it with <code>cat .axonize/admin-key</code> (the data directory that the start
-            banner names), or set <code>AXONIZE_ADMIN_KEY</code>.
+            It is in the file <code>admin-key</code> of the data directory, which the start banner
+            names, or what <code>AXONIZE_ADMIN_KEY</code> was set to.
           </>
         ) : (
           <>
