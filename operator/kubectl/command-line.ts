@@ -73,9 +73,21 @@ function parse(args: readonly string[]) {
       },
     });
   } catch (error) {
-    // node's own sentence names the flag.
-    throw new PluginError(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    // Another option is ours to say; of one without its value node's first sentence is enough.
+    const told = error instanceof Error ? error.message : String(error);
+    const [, unknown] = /^Unknown option '([^']+)'/.exec(told) ?? [];
+    const what =
+      unknown === undefined ? (told.split("\n")[0] ?? told) : `Unknown option ${unknown}.`;
+    throw new PluginError(`${what}\n\n${usageOf(args[0] ?? "")}`);
   }
+}
+
+/** The help's lines about a command and options; all of it where the command is not known either. */
+function usageOf(first: string): string {
+  const lines = usage.split("\n");
+  const own = lines.filter((line) => line.startsWith(`  kubectl axonize ${first} `));
+  if (own.length === 0) return usage;
+  return [...own, "", ...lines.filter((line) => line.startsWith("  -")), ""].join("\n");
 }
 
 function commandOf(
@@ -86,7 +98,7 @@ function commandOf(
   if (first === undefined || first === "help") return { kind: "help" };
   if (first === "status" || first === "gpus") return { kind: first };
   if (first === "doctor" && second !== undefined) {
-    return { kind: "doctor", pod: second.replace(/^pods?\//, "") };
+    return { kind: "doctor", pod: podOf(second) };
   }
   if (first === "tenant" && third !== undefined) {
     if (second === "create") {
@@ -105,6 +117,15 @@ function commandOf(
   }
   throw new PluginError(
     `${whatIsMissing(first, second) ?? `There is no command “${positionals.join(" ")}”.`}\n\n${usage}`,
+  );
+}
+
+/** Of `web-1` and `pod/web-1`. What makes pods has many, each with its own trouble. */
+function podOf(name: string): string {
+  const pod = name.replace(/^(po|pods?)\//, "");
+  if (!pod.includes("/")) return pod;
+  throw new PluginError(
+    `doctor looks at one pod, and ${name} is none: choose one of its pods from kubectl get pods -n NAMESPACE.`,
   );
 }
 

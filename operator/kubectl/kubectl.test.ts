@@ -54,6 +54,40 @@ test("what it does not know is said with the help, never guessed", () => {
   }
 });
 
+test("an option that is unknown is named in our words, with the lines of its command", () => {
+  const saidOf = (...args: string[]): string => {
+    try {
+      readCommand(args);
+    } catch (error) {
+      // What is thrown is what the test is about.
+      return error instanceof PluginError ? error.message : assert.fail(String(error));
+    }
+    return assert.fail(`${args.join(" ")} was understood`);
+  };
+  const status = saidOf("status", "--foo");
+  assert.match(status, /^Unknown option --foo\.\n\n  kubectl axonize status /);
+  assert.doesNotMatch(status, /axonize tenant|positional/);
+  assert.match(
+    saidOf("tenant", "keys", "-x"),
+    /^Unknown option -x\.\n\n(  kubectl axonize tenant.*\n){4}\n/,
+  );
+  assert.match(saidOf("--foo"), /^Unknown option --foo\.\n\nkubectl axonize: what/);
+  assert.match(
+    saidOf("doctor", "web-1", "-n"),
+    /-n, --namespace.* missing\n\n  kubectl axonize doctor/,
+  );
+});
+
+test("the doctor takes a pod in each of kubectl's spellings, and says what to do of another kind", () => {
+  for (const name of ["web-1", "po/web-1", "pod/web-1", "pods/web-1"]) {
+    assert.deepEqual(readCommand(["doctor", name]).command, { kind: "doctor", pod: "web-1" });
+  }
+  assert.throws(
+    () => readCommand(["doctor", "deployment/chat"]),
+    /one pod, and deployment\/chat is none: choose one of its pods from kubectl get pods/,
+  );
+});
+
 test("a tenant is printed as YAML that says what was asked, whatever the names are", () => {
   for (const name of [
     "team-vision",
