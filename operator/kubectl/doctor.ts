@@ -4,6 +4,8 @@
  * mends it. It changes nothing.
  */
 import * as z from "zod";
+import { KeyList } from "@axonize/core/contract/tenant";
+import { refreshMs } from "../controllers/tenant/limits.ts";
 import { injectionName } from "../injection/policy.ts";
 import { annotations, profileName } from "../resources/crds/names.ts";
 import { PluginError, type Item, type Kubectl } from "./kubectl.ts";
@@ -54,17 +56,27 @@ export async function examine(
   }
   const pod = Pod.parse(found);
   const claim = claimOf(z.array(Tenant).parse(tenants), patient.namespace);
-  const span = await spanFinding(kubectl, release, { patient, tenant: claim?.tenant, nowMs });
+  const claimed = claimFinding(claim, place, patient.namespace);
+  const running = runningFinding(pod, patient);
+  const agent = await agentFinding(kubectl, pod);
+  // Of a namespace that is nobody's all the rest would be found wrong, with remedies that are none.
+  if (claim?.state !== "Bound") return [claimed, notLookedAt, ...running, agent];
+  const arrived = await arrivalsOf(kubectl, release, { patient, tenant: claim.tenant });
   return [
-    claimFinding(claim, place, patient.namespace),
-    ...(await injectionFindings(kubectl, { place, pod, patient, tenant: claim?.tenant })),
+    claimed,
+    ...(await injectionFindings(kubectl, { place, pod, patient })),
     await secretFinding(kubectl, patient, claim),
-    ...runningFinding(pod, patient),
-    keyFinding(claim, nowMs, span.outcome === "ok"),
-    await agentFinding(kubectl, pod),
-    span,
+    ...running,
+    keyFinding(claim.tenant, arrived, { pod, nowMs }),
+    agent,
+    spanFinding(arrived, { pod, nowMs }),
   ];
 }
+
+const notLookedAt: Finding = {
+  outcome: "unknown",
+  what: "Variables, Secret, key and spans were not looked at: they come with the tenant.",
+};
 
 interface Claim {
   readonly tenant: Tenant;
@@ -111,7 +123,7 @@ function claimFinding(claim: Claim | undefined, place: Item, namespace: string):
 
 async function injectionFindings(
   kubectl: Kubectl,
-  of: { place: Item; pod: Pod; patient: Patient; tenant: Tenant | undefined },
+  of: { place: Item; pod: Pod; patient: Patient },
 ): Promise<Finding[]> {
   const { place, pod, patient } = of;
   // By name: what the chart installs of them has no labels, and there is one Axonize in a cluster.
@@ -120,8 +132,7 @@ async function injectionFindings(
     kubectl.get(["mutatingwebhookconfigurations.admissionregistration.k8s.io", injectionName]),
     kubectl.get(["injectionprofiles.axonize.io", profileName, "-n", patient.namespace]),
   ]);
-  const by =
-    policy !== undefined ? "the admission policy" : hook !== undefined ? "the webhook" : "";
+  const by = policy !== undefined ? "admission policy" : hook !== undefined ? "webhook" : "";
   const mechanism: Finding =
     by === ""
       ? {
@@ -132,10 +143,10 @@ async function injectionFindings(
       : profile === undefined
         ? {
             outcome: "wrong",
-            what: `${by} is there, but namespace ${patient.namespace} has no InjectionProfile.`,
+            what: `The ${by} is there, but namespace ${patient.namespace} has no InjectionProfile.`,
             mend: "The operator writes it for bound namespaces; kubectl axonize status tells what keeps it.",
           }
-        : { outcome: "ok", what: `Variables are injected by ${by}.` };
+        : { outcome: "ok", what: `Variables are injected by the ${by}.` };
   return [mechanism, podFinding(pod, { mode: injectionOf(place), patient })];
 }
 
@@ -173,11 +184,7 @@ function podFinding(pod: Pod, at: { mode: string; patient: Patient }): Finding {
 
 const SecretData = z.looseObject({ data: z.record(z.string(), z.string()).default({}) });
 
-async function secretFinding(
-  kubectl: Kubectl,
-  patient: Patient,
-  claim: Claim | undefined,
-): Promise<Finding> {
+async function secretFinding(kubectl: Kubectl, patient: Patient, claim: Claim): Promise<Finding> {
   const name = "axonize-ingest";
   let secret: unknown;
   try {
@@ -198,7 +205,7 @@ async function secretFinding(
     SecretData.parse(secret).data["AXONIZE_API_KEY_ID"] ?? "",
     "base64",
   ).toString("utf8");
-  return claim !== undefined && claim.keyID !== "" && id !== claim.keyID
+  return claim.keyID !== "" && id !== claim.keyID
     ? {
         outcome: "wrong",
         what: `Secret ${name} has key ${id || "none"}, the tenant's is ${claim.keyID}.`,
@@ -220,21 +227,41 @@ function runningFinding(pod: Pod, { namespace, pod: name }: Patient): Finding[] 
   ];
 }
 
-function keyFinding(claim: Claim | undefined, nowMs: number, arrives: boolean): Finding {
-  const key = claim?.tenant.status.apiKeys.find(({ name }) => name === "ingest");
-  if (key?.lastUsedTime === undefined) {
-    // The status is written every five minutes: it may not know yet of what has arrived.
-    if (arrives) return { outcome: "ok", what: "A key of this tenant is in use." };
-    return {
-      outcome: "wrong",
-      what: "No key of this tenant has been used yet.",
-      mend: "Does the program export OpenTelemetry at all? Its exporter reads OTEL_EXPORTER_OTLP_ENDPOINT; see its own log.",
-    };
+/** A program sends its first spans some seconds after it started; before, silence says nothing. */
+const firstLookMs = 60_000;
+
+interface Seen {
+  readonly pod: Pod;
+  readonly nowMs: number;
+}
+
+const bornMs = ({ metadata }: Pod): number => Date.parse(metadata.creationTimestamp);
+
+/**
+ * The dashboard knows each use within seconds. The status, which is asked where it cannot be, is as old as
+ * the operator's last look, so its silence counts only for pods that began to send before that.
+ */
+export function keyFinding(tenant: Tenant, arrived: Arrived, { pod, nowMs }: Seen): Finding {
+  const mend =
+    "Does the program export OpenTelemetry at all? Its exporter reads OTEL_EXPORTER_OTLP_ENDPOINT; see its own log.";
+  const ageMs = nowMs - bornMs(pod);
+  if (arrived.kind === "asked") {
+    const { keyUsed, last } = arrived;
+    if (keyUsed !== undefined) {
+      return { outcome: "ok", what: `The tenant's key was last used ${ago(keyUsed, nowMs)}.` };
+    }
+    if (last !== undefined) return { outcome: "ok", what: "A key of this tenant was used." };
+    const what = "No key of this tenant has been used yet.";
+    return ageMs < firstLookMs ? { outcome: "unknown", what } : { outcome: "wrong", what, mend };
   }
-  return {
-    outcome: "ok",
-    what: `The tenant's key was last used ${onDay(key.lastUsedTime, nowMs)}.`,
-  };
+  const used = tenant.status.apiKeys.find(({ name }) => name === "ingest")?.lastUsedTime;
+  if (used !== undefined) {
+    return { outcome: "ok", what: `The tenant's key was last used ${onDay(used, nowMs)}.` };
+  }
+  const what = `As of up to ${refreshMs / 60_000} minutes ago, the tenant's status knows of no use of its key.`;
+  return ageMs < firstLookMs + refreshMs
+    ? { outcome: "unknown", what }
+    : { outcome: "wrong", what, mend };
 }
 
 async function agentFinding(kubectl: Kubectl, pod: Pod): Promise<Finding> {
@@ -273,35 +300,59 @@ const Traces = z.looseObject({
   items: z.array(z.looseObject({ traceId: z.string(), startTime: z.string() })),
 });
 
-async function spanFinding(
+export type Arrived =
+  | {
+      readonly kind: "asked";
+      /** When a key that may send was last used. */
+      readonly keyUsed: string | undefined;
+      readonly last: z.infer<typeof Traces>["items"][number] | undefined;
+    }
+  | { readonly kind: "unreachable"; readonly why: string };
+
+async function arrivalsOf(
   kubectl: Kubectl,
   release: Release,
-  of: { patient: Patient; tenant: Tenant | undefined; nowMs: number },
-): Promise<Finding> {
-  const id = of.tenant?.status.tenantID ?? "";
-  if (id === "") return { outcome: "unknown", what: "Without a tenant nothing can have arrived." };
+  of: { patient: Patient; tenant: Tenant },
+): Promise<Arrived> {
+  const id = of.tenant.status.tenantID;
   const query = new URLSearchParams({ from: "-24h", limit: "1", pod: of.patient.pod });
   try {
-    const { items } = await withApi(
-      kubectl,
-      release,
-      async (api) => await api.get(`/api/v1/traces?${query.toString()}`, Traces, id),
-    );
-    const [last] = items;
-    return last === undefined
-      ? {
-          outcome: "wrong",
-          what: "No span of this pod has arrived in the last 24 hours.",
-          mend: "If everything above is well, send one by hand from inside it: the Start page has the line.",
-        }
-      : {
-          outcome: "ok",
-          what: `Its last request arrived ${ago(last.startTime, of.nowMs)}: trace ${last.traceId}.`,
-        };
+    return await withApi(kubectl, release, async (api) => {
+      const keys = await api.get(`/api/v1/admin/tenants/${encodeURIComponent(id)}/keys`, KeyList);
+      const { items } = await api.get(`/api/v1/traces?${query.toString()}`, Traces, id);
+      const uses = keys.items.flatMap(({ scopes, lastUsedAt }) =>
+        scopes.includes("Ingest") && lastUsedAt !== null ? [lastUsedAt] : [],
+      );
+      return { kind: "asked", keyUsed: uses.toSorted().at(-1), last: items[0] };
+    });
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return { outcome: "unknown", what: `The dashboard could not be asked: ${why}` };
+    // Whoever may not read the admin key, or reach the dashboard, may still want the rest.
+    return { kind: "unreachable", why: error instanceof Error ? error.message : String(error) };
   }
+}
+
+export function spanFinding(arrived: Arrived, { pod, nowMs }: Seen): Finding {
+  if (arrived.kind === "unreachable") {
+    return { outcome: "unknown", what: `The dashboard could not be asked: ${arrived.why}` };
+  }
+  const { last } = arrived;
+  if (last !== undefined) {
+    return {
+      outcome: "ok",
+      what: `Its last request arrived ${ago(last.startTime, nowMs)}: trace ${last.traceId}.`,
+    };
+  }
+  if (nowMs - bornMs(pod) < firstLookMs) {
+    return {
+      outcome: "unknown",
+      what: `No span of this pod has arrived; it was made ${ago(pod.metadata.creationTimestamp, nowMs)}.`,
+    };
+  }
+  return {
+    outcome: "wrong",
+    what: "No span of this pod has arrived in the last 24 hours.",
+    mend: "If everything above is well, send one by hand from inside it: the Start page has the line.",
+  };
 }
 
 export function findingsText(findings: readonly Finding[], color: boolean): string {

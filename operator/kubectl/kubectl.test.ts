@@ -4,8 +4,9 @@ import { test } from "node:test";
 import { parse } from "yaml";
 import type { Gpu } from "@axonize/core/contract/gpu";
 import { readCommand } from "./command-line.ts";
-import { findingsText } from "./doctor.ts";
+import { findingsText, keyFinding, spanFinding, type Arrived } from "./doctor.ts";
 import { PluginError } from "./kubectl.ts";
+import { Pod, Tenant } from "./objects.ts";
 import { gpuRow } from "./status.ts";
 import { tenantYaml } from "./tenant.ts";
 import { age, ago, onDay, table } from "./text.ts";
@@ -150,7 +151,7 @@ test("a time that is known to its day is not given in hours", () => {
   const noon = Date.parse("2026-11-29T12:00:00Z");
   assert.equal(onDay("2026-11-29T00:00:00Z", noon), "today");
   assert.equal(onDay("2026-11-28T00:00:00Z", noon), "2026-11-28");
-  assert.equal(onDay(undefined, noon), "never");
+  assert.equal(onDay(undefined, noon), "none known");
 });
 
 test("half a command is told what it lacks", () => {
@@ -224,4 +225,34 @@ test("a card is held by its pods, by slice where it is cut, and by nobody only w
   assert.equal(heldBy({ allocation: "free" }), "nobody");
   assert.equal(heldBy({ allocation: "unknown" }), "unattributed");
   assert.equal(heldBy({ holders: [holder] }), "unattributed", "a process outside of any pod");
+});
+
+test("silence is wrong only where a span of the pod could have been known", () => {
+  const nowMs = Date.parse("2026-11-29T12:00:00Z");
+  const before = (ms: number): string => new Date(nowMs - ms).toISOString();
+  const podOf = (ageMs: number): Pod =>
+    Pod.parse({ metadata: { name: "web-1", creationTimestamp: before(ageMs) } });
+  const tenantOf = (lastUsedTime?: string): Tenant =>
+    Tenant.parse({
+      metadata: { name: "t" },
+      status: { apiKeys: [{ name: "ingest", ...(lastUsedTime && { lastUsedTime }) }] },
+    });
+  const silent: Arrived = { kind: "asked", keyUsed: undefined, last: undefined };
+  const away: Arrived = { kind: "unreachable", why: "no way" };
+  const of = (ageMs: number) => ({ pod: podOf(ageMs), nowMs });
+
+  assert.equal(keyFinding(tenantOf(), silent, of(59_000)).outcome, "unknown");
+  assert.equal(keyFinding(tenantOf(), silent, of(61_000)).outcome, "wrong");
+  assert.equal(spanFinding(silent, of(59_000)).outcome, "unknown");
+  assert.equal(spanFinding(silent, of(61_000)).outcome, "wrong");
+  // The status does not know yet what another pod of the tenant sent 40 s ago; the dashboard does.
+  const used = keyFinding(tenantOf(), { ...silent, keyUsed: before(40_000) }, of(300_000));
+  assert.deepEqual(used, { outcome: "ok", what: "The tenant's key was last used 40s ago." });
+
+  const lagging = keyFinding(tenantOf(), away, of(359_000));
+  assert.equal(lagging.outcome, "unknown");
+  assert.match(lagging.what, /^As of up to 5 minutes ago, the tenant's status knows of no use/);
+  assert.equal(keyFinding(tenantOf(), away, of(361_000)).outcome, "wrong");
+  assert.equal(keyFinding(tenantOf(before(0)), away, of(361_000)).outcome, "ok");
+  assert.equal(spanFinding(away, of(361_000)).outcome, "unknown");
 });

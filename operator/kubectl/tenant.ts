@@ -2,6 +2,7 @@
  * `tenant create | keys | rotate | usage`: everything goes through the custom resource, so that whoever
  * keeps it in Git sees what was done.
  */
+import { refreshMs } from "../controllers/tenant/limits.ts";
 import { annotations } from "../resources/crds/names.ts";
 import { PluginError, type Kubectl } from "./kubectl.ts";
 import { Tenant } from "./objects.ts";
@@ -72,7 +73,10 @@ export async function keysText(kubectl: Kubectl, name: string, nowMs: number): P
     ["NAMESPACE", "STATE", "KEY"],
     status.namespaces.map((at) => [at.name, at.state, at.keyID || "–"]),
   );
-  return [keys || `${name} has no key yet.`, places].filter((part) => part !== "").join("\n\n");
+  const asOf = `LAST USED is by day, as the operator knew it up to ${refreshMs / 60_000} minutes ago.`;
+  return [keys === "" ? `${name} has no key yet.` : `${keys}\n${asOf}`, places]
+    .filter((part) => part !== "")
+    .join("\n\n");
 }
 
 export async function rotateKeys(kubectl: Kubectl, name: string, nowMs: number): Promise<string> {

@@ -31,9 +31,9 @@ export const ago = (time: string | undefined, nowMs: number): string =>
     ? "never"
     : `${age(Date.parse(time), nowMs)} ago`;
 
-/** Of a time that is known to its UTC day only: `today`, the day, or `never`. */
+/** Of a time that a status knows to its UTC day only: `today`, the day, or `none known`, for it lags. */
 export const onDay = (time: string | undefined, nowMs: number): string => {
-  if (time === undefined || Number.isNaN(Date.parse(time))) return "never";
+  if (time === undefined || Number.isNaN(Date.parse(time))) return "none known";
   const day = time.slice(0, 10);
   return day === new Date(nowMs).toISOString().slice(0, 10) ? "today" : day;
 };

@@ -150,17 +150,20 @@ test("keys, usage and conditions are shown as the status has them", async () => 
 });
 
 test("the doctor names each step that is wrong, with what mends it", async () => {
-  await cluster.request("POST", "/api/v1/namespaces/shop/serviceaccounts", {
-    metadata: { name: "default" },
-  });
-  await cluster.apply([
-    {
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: { name: "web-1", namespace: "shop" },
-      spec: { containers: [{ name: "c", image: "none" }] },
-    },
-  ]);
+  await cluster.apply([namespace("bare")]);
+  for (const place of ["shop", "bare"]) {
+    await cluster.request("POST", `/api/v1/namespaces/${place}/serviceaccounts`, {
+      metadata: { name: "default" },
+    });
+    await cluster.apply([
+      {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name: "web-1", namespace: place },
+        spec: { containers: [{ name: "c", image: "none" }] },
+      },
+    ]);
+  }
   const before = await axonize("doctor", "web-1", "-n", "shop");
   assert.equal(before.code, 1, before.text);
   assert.match(before.text, /✗ Bound to tenant team-shop, but the namespace's label is missing/);
@@ -198,6 +201,13 @@ test("the doctor names each step that is wrong, with what mends it", async () =>
   assert.match(after.text, /✓ Secret axonize-ingest holds key abc123/);
   assert.match(after.text, /✓ The tenant's key was last used/);
   assert.doesNotMatch(after.text, /a-secret-value/);
+  const bare = await axonize("doctor", "web-1", "-n", "bare");
+  assert.equal(bare.code, 1, bare.text);
+  assert.match(
+    bare.text,
+    /^✗ No tenant claims namespace bare\.\n +→ .*\n\? Variables, Secret, key and/,
+  );
+  assert.doesNotMatch(bare.text, /✗ .*(Secret|key|span|Injection)/, "what follows is no cause");
   const gone = await axonize("doctor", "web-2", "-n", "shop");
   assert.equal(gone.code, 2);
   assert.match(gone.text, /There is no pod web-2 in shop/);
