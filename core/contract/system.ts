@@ -97,6 +97,11 @@ export const System = z
     time: Timestamp,
     version: z.string(),
     mode: z.enum(["standalone", "cluster"]),
+    scope: z
+      .enum(["installation", "tenant"])
+      .describe(
+        "`tenant`: for the whole installation's figures, left 0, null or empty here, the admin key is needed.",
+      ),
     stores: z.array(Store),
     components: z.array(Component),
     ingest: z.object({

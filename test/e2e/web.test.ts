@@ -346,6 +346,11 @@ test("a key is asked for where one is needed, checked, and kept to this tab", as
   await page.locator("[role=row] a").first().waitFor();
   assert.equal(await page.evaluate("localStorage.length"), 0);
   assert.doesNotMatch(page.url(), /axk_/);
+  // What such a key may not see is no zero and no empty list.
+  await page.goto(`${server.url}/system`);
+  await page.getByText("needs the admin key").nth(3).waitFor();
+  assert.equal(await page.getByText("log in with the admin key").count(), 6);
+  assert.equal(await page.getByText(/has been refused|has reported|has been read/).count(), 0);
 });
 
 test("an admin makes a key that is shown once, and revokes one", async () => {

@@ -307,7 +307,8 @@ test("System shows each node's agent and the join health, and survives an odd st
         ],
       })}),
       ('node-2', 'e1', '0.1.0', NULL, ${sql.json({ periodMs: "soon", drops: [], doctor: 3, unjoinedSeconds: { no_kubelet: 2 } })})`;
-  const { agents, unjoined } = await get<System>("/api/v1/system");
+  const { scope, agents, unjoined } = await get<System>("/api/v1/system");
+  assert.equal(scope, "installation");
   assert.deepEqual(
     agents.map((agent) => [agent.node, agent.periodMs, agent.drops, agent.offsetMs]),
     [
@@ -319,4 +320,6 @@ test("System shows each node's agent and the join health, and survives an odd st
     { check: "kubelet", message: "no socket", mend: "mount it" },
   ]);
   assert.deepEqual(unjoined, [{ reason: "no_kubelet", seconds: 42 }]);
+  const tenants = (await dashboard.get<System>("/api/v1/system", dashboard.a.headers)).body;
+  assert.deepEqual([tenants.scope, tenants.agents, tenants.tables], ["tenant", [], []]);
 });

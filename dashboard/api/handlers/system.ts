@@ -49,6 +49,7 @@ export function createSystemHandlers(
         time: rfc3339FromMs(nowMs),
         version: config.version,
         mode: config.mode,
+        scope: isOperator ? "installation" : "tenant",
         stores: [
           {
             ...clickhouse,

@@ -17,7 +17,7 @@ import { createRandom } from "./random.ts";
 import { makeHugeColumns } from "./huge.ts";
 import { makeSpanDetail } from "./span-detail.ts";
 import { makeTrace } from "./spans.ts";
-import { makeStart, makeSystem, makeTenants, makeUsage } from "./system.ts";
+import { makeStart, makeTenants, makeUsage, systemOf } from "./system.ts";
 
 export type Scenario = "full" | "empty" | "error" | "loading" | "locked" | "noGpu";
 
@@ -177,7 +177,7 @@ async function route(
         : gpu;
     }
     if (first === "start") return makeStart(world.calls.at(-1), gpus.length > 0);
-    if (first === "system") return makeSystem(nowMs, world.calls[0], options.scenario === "empty");
+    if (first === "system") return systemOf(options.scenario, nowMs, world.calls[0]);
     return undefined;
   })();
   if (answer === undefined)

@@ -5,6 +5,7 @@ import type { Start, System } from "@axonize/core/contract/system";
 import type { Key, Tenant, Usage } from "@axonize/core/contract/tenant";
 import type { Call } from "./calls.ts";
 import { createRandom } from "./random.ts";
+import type { Scenario } from "./server.ts";
 
 export function makeStart(first: Call | undefined, gpuSeen: boolean): Start {
   return {
@@ -19,12 +20,35 @@ export function makeStart(first: Call | undefined, gpuSeen: boolean): Start {
   };
 }
 
-export function makeSystem(nowMs: number, last: Call | undefined, empty: boolean): System {
+/** Who must give a key is a tenant and sees no figures of the installation. */
+export function systemOf(scenario: Scenario, nowMs: number, last: Call | undefined): System {
+  const system = makeSystem(nowMs, last, scenario === "empty");
+  return scenario === "locked" ? tenantsView(system) : system;
+}
+
+/** What a tenant's key is answered: the stores and its own newest span, nothing of the installation. */
+function tenantsView(system: System): System {
+  const { lastSpanAt } = system.ingest;
+  return {
+    ...system,
+    scope: "tenant",
+    stores: system.stores.map((store) => ({ ...store, bytes: null })),
+    components: [],
+    ingest: { spansPerSecond: 0, bytesPerSecond: 0, lagMs: null, lastSpanAt, rejects: [] },
+    tables: [],
+    agents: [],
+    unjoined: [],
+    errors: [],
+  };
+}
+
+function makeSystem(nowMs: number, last: Call | undefined, empty: boolean): System {
   const iso = (agoMs: number): string => new Date(nowMs - agoMs).toISOString();
   return {
     time: iso(0),
     version: "0.1.0",
     mode: "standalone",
+    scope: "installation",
     stores: [
       {
         name: "clickhouse",

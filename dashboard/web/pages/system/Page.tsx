@@ -20,7 +20,7 @@ import { livePeriodMs } from "../../data/live.ts";
 import { useEndpoint, useStore } from "../../data/queries.ts";
 import { Answered } from "../../ui/Answered.tsx";
 import { Chip, Dot } from "../../ui/Badge.tsx";
-import { Figure, Num } from "../../ui/Figure.tsx";
+import { Figure, Num, type FigureProps } from "../../ui/Figure.tsx";
 import { ProblemView, SkeletonRows } from "../../ui/State.tsx";
 import { Agents, Unjoined } from "./Agents.tsx";
 import styles from "./Page.module.css";
@@ -40,53 +40,13 @@ export function Page(): ReactNode {
 }
 
 function Loaded({ data, failed }: { readonly data: System; readonly failed: unknown }): ReactNode {
-  const { ingest } = data;
-  const rejected = ingest.rejects.reduce((sum, { count: n }) => sum + n, 0);
-  const down = data.stores.filter((store) => !store.ok);
   return (
     <div className={styles.page}>
       <h1 className="visually-hidden">System</h1>
       {failed === undefined ? null : (
         <ProblemView compact what="Refreshing failed; this is the last answer." error={failed} />
       )}
-      <div className={styles.figures}>
-        <Figure
-          label="Spans in"
-          q={{
-            ...count(Math.round(ingest.spansPerSecond)),
-            unit: `${count(Math.round(ingest.spansPerSecond)).unit}/s`,
-          }}
-          note="over the last minute"
-        />
-        <Figure
-          label="Bytes in"
-          q={{ ...bytes(ingest.bytesPerSecond), unit: `${bytes(ingest.bytesPerSecond).unit}/s` }}
-          note="after decompression"
-        />
-        <Figure
-          label="Lag"
-          q={ingest.lagMs === null ? noValue : durationMs(ingest.lagMs)}
-          note={ingest.lagMs === null ? "nothing is waiting" : "oldest not yet acknowledged"}
-        />
-        <Figure
-          label="Last span"
-          q={{
-            value: ingest.lastSpanAt === null ? "–" : ago(timeMs(ingest.lastSpanAt), nowMs()),
-            unit: "",
-          }}
-          note={ingest.lastSpanAt === null ? "none yet" : "received"}
-        />
-        <Figure
-          label="Refused"
-          q={count(rejected)}
-          note={rejected === 0 ? "nothing" : plural(ingest.rejects.length, "reason")}
-        />
-        <Figure
-          label="Stores"
-          q={{ value: down.length === 0 ? "ok" : "down", unit: "" }}
-          note={down.length === 0 ? "all reachable" : down.map(({ name }) => name).join(", ")}
-        />
-      </div>
+      <Figures data={data} />
       <div className={styles.columns}>
         <div>
           <Stores data={data} />
@@ -106,6 +66,57 @@ function Loaded({ data, failed }: { readonly data: System; readonly failed: unkn
       </p>
     </div>
   );
+}
+
+function Figures({ data }: { readonly data: System }): ReactNode {
+  const { ingest } = data;
+  const down = data.stores.filter((store) => !store.ok);
+  const figures = data.scope === "tenant" ? withheld : intakeFigures(ingest);
+  return (
+    <div className={styles.figures}>
+      {figures.map((figure) => (
+        <Figure key={figure.label} {...figure} />
+      ))}
+      <Figure
+        label="Last span"
+        q={{
+          value: ingest.lastSpanAt === null ? "–" : ago(timeMs(ingest.lastSpanAt), nowMs()),
+          unit: "",
+        }}
+        note={ingest.lastSpanAt === null ? "none within the hour" : "received"}
+      />
+      <Figure
+        label="Stores"
+        q={{ value: down.length === 0 ? "ok" : "down", unit: "" }}
+        note={down.length === 0 ? "all reachable" : down.map(({ name }) => name).join(", ")}
+      />
+    </div>
+  );
+}
+
+const withheld: readonly FigureProps[] = ["Spans in", "Bytes in", "Lag", "Refused"].map(
+  (label) => ({ label, q: noValue, note: "needs the admin key" }),
+);
+
+/** Of all tenants together. */
+function intakeFigures(ingest: System["ingest"]): readonly FigureProps[] {
+  const spans = count(Math.round(ingest.spansPerSecond));
+  const size = bytes(ingest.bytesPerSecond);
+  const refused = ingest.rejects.reduce((sum, { count: n }) => sum + n, 0);
+  return [
+    { label: "Spans in", q: { ...spans, unit: `${spans.unit}/s` }, note: "over the last minute" },
+    { label: "Bytes in", q: { ...size, unit: `${size.unit}/s` }, note: "after decompression" },
+    {
+      label: "Lag",
+      q: ingest.lagMs === null ? noValue : durationMs(ingest.lagMs),
+      note: ingest.lagMs === null ? "nothing is waiting" : "oldest not yet acknowledged",
+    },
+    {
+      label: "Refused",
+      q: count(refused),
+      note: refused === 0 ? "nothing" : plural(ingest.rejects.length, "reason"),
+    },
+  ];
 }
 
 function Stores({ data }: { readonly data: System }): ReactNode {
@@ -135,7 +146,7 @@ function Stores({ data }: { readonly data: System }): ReactNode {
 
 function Tables({ data }: { readonly data: System }): ReactNode {
   return (
-    <Section title="Tables">
+    <Section title="Tables" of={data}>
       <table className={styles.table}>
         <thead>
           <tr>
@@ -181,7 +192,7 @@ function Tables({ data }: { readonly data: System }): ReactNode {
 
 function Components({ data }: { readonly data: System }): ReactNode {
   return (
-    <Section title="Parts that run">
+    <Section title="Parts that run" of={data}>
       {data.components.length === 0 ? (
         <p className={styles.quiet}>No part has reported yet.</p>
       ) : null}
@@ -218,7 +229,7 @@ function Components({ data }: { readonly data: System }): ReactNode {
 function Rejects({ data }: { readonly data: System }): ReactNode {
   const most = Math.max(1, ...data.ingest.rejects.map(({ count: n }) => n));
   return (
-    <Section title="Refused, by reason">
+    <Section title="Refused, by reason" of={data}>
       {data.ingest.rejects.length === 0 ? (
         <p className={styles.quiet}>Nothing has been refused since the start.</p>
       ) : null}
@@ -240,7 +251,7 @@ function Rejects({ data }: { readonly data: System }): ReactNode {
 function Errors({ data }: { readonly data: System }): ReactNode {
   const zone = useStore(zoneStore);
   return (
-    <Section title="Own errors">
+    <Section title="Own errors" of={data}>
       {data.errors.length === 0 ? <p className={styles.quiet}>None.</p> : null}
       {data.errors.map((error) => (
         <div key={error.time + error.code} className={styles.error}>
