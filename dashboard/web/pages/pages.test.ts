@@ -17,7 +17,7 @@ import {
 } from "./fleet/fleet.ts";
 import { changeOf, whatChanged } from "./overview/what-changed.ts";
 import { parseConversation, valueText } from "./request/content.ts";
-import { whyParts, whySentence } from "./request/why.ts";
+import { rankedCall, whyParts, whySentence } from "./request/why.ts";
 import {
   joinRows,
   maxLiveRows,
@@ -49,6 +49,11 @@ test("the why-line sums to the whole, and says other for what no phase explains"
     over.map((p) => p.share),
     [0.5, 0.5],
   );
+});
+
+test("the ranked call is named where it is not the whole of the trace", () => {
+  assert.equal(rankedCall(11.4e9, 1_240), "its model call of 1.24\u2009s: ");
+  assert.equal(rankedCall(1.2401e9, 1_240), "");
 });
 
 test("the incident in the made-up data is what changed most", () => {

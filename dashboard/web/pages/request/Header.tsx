@@ -23,7 +23,7 @@ import { CopyButton } from "../../ui/CopySnippet.tsx";
 import { Figure } from "../../ui/Figure.tsx";
 import { PageHead } from "../../ui/PageHead.tsx";
 import styles from "./Header.module.css";
-import { whyParts, whySentence, type WhyPhase } from "./why.ts";
+import { rankedCall, whyParts, whySentence, type WhyPhase } from "./why.ts";
 
 export function Header({ trace }: { readonly trace: Trace }): ReactNode {
   const zone = useStore(zoneStore);
@@ -141,7 +141,7 @@ export function WhyLine({ trace }: { readonly trace: Trace }): ReactNode {
           whySentence(parts)
         ) : (
           <>
-            {rankedCall(trace, trace.peers.durationMs)}slower than{" "}
+            {rankedCall(trace.durationNs, trace.peers.durationMs)}slower than{" "}
             <b>{say(percent(trace.peers.percentile / 100))}</b> of{" "}
             {plural(trace.peers.count, "call")} of this model, median{" "}
             {say(durationMs(trace.peers.medianMs))}
@@ -150,10 +150,4 @@ export function WhyLine({ trace }: { readonly trace: Trace }): ReactNode {
       </span>
     </div>
   );
-}
-
-/** Names the call that is ranked where the trace beside it took longer than that call. */
-function rankedCall(trace: Trace, callMs: number): string {
-  const call = say(durationMs(callMs));
-  return call === say(duration(trace.durationNs)) ? "" : `its model call of ${call}: `;
 }

@@ -4,6 +4,7 @@
  * Phases are those of the principal call; the total is the request's. What no phase explains is
  * "other" (network, gateway, tools), never spread over the phases.
  */
+import { duration, durationMs, say } from "../../data/format.ts";
 
 export type WhyPhase = "queue" | "prefill" | "decode" | "other";
 
@@ -53,4 +54,10 @@ export function whySentence(parts: readonly WhyPart[]): string {
     other: "Most of it passed outside the engine.",
   };
   return words[largest.phase];
+}
+
+/** Names the call that is ranked where the trace, whose total stands beside, took longer than it. */
+export function rankedCall(totalNs: number, callMs: number): string {
+  const call = say(durationMs(callMs));
+  return call === say(duration(totalNs)) ? "" : `its model call of ${call}: `;
 }
