@@ -149,10 +149,13 @@ test("kubectl axonize lists the slice by all of its id, and its doctor finds not
   assert.equal(listed.code, 0, listed.text);
   const row = listed.text.split("\n").find((line) => line.includes(slice));
   assert.match(String(row), new RegExp(`1g\\.10gb ${slice} .*vision/${pod.metadata.name}`));
+  assert.match(listed.text, /^node-1 +0 .* by slice$/m, "the card that the slice is of");
   const doctor = await plugin("doctor", pod.metadata.name, "-n", "vision");
   assert.equal(doctor.code, 0, doctor.text);
   assert.match(doctor.text, /✓ Its last request arrived .* ago: trace [0-9a-f]{32}/);
   assert.match(doctor.text, /✓ The agent on node-1 is ready/);
+  // From the dashboard, not the status: the first use is written within seconds after it.
+  assert.match(doctor.text, /✓ (The tenant's key was last used \d+s ago|A key of this tenant was)/);
 });
 
 test("the operator's metrics are read by accounts that may, and by nobody else", async () => {
