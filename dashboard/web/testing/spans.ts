@@ -56,7 +56,7 @@ function principalRow(columns: SpanColumns): number {
 }
 
 function percentileOf(call: Call): number {
-  return Math.min(99, Math.round(50 + Math.log2(call.durationNs / 2.1e9) * 18));
+  return Math.max(1, Math.min(99, Math.round(50 + Math.log2(call.durationNs / 2.1e9) * 18)));
 }
 
 function draftSpans(call: Call): readonly Draft[] {
