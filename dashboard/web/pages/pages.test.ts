@@ -149,7 +149,8 @@ test("the fleet counts devices, not slices, and what is unknown is not zero", ()
   const gpus = makeGpus(nowMs);
   const funnel = funnelOf(gpus);
   assert.equal(funnel.total, 128);
-  assert.ok((funnel.allocated ?? 0) >= funnel.effective && funnel.active >= funnel.effective);
+  const { effective: used = NaN } = funnel;
+  assert.ok((funnel.allocated ?? 0) >= used && (funnel.active ?? 0) >= used);
   assert.equal(
     groupFleet(gpus).reduce((sum, g) => sum + g.count, 0),
     128,
