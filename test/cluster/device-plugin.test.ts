@@ -14,6 +14,7 @@ import type { DevicePlugin } from "../../tools/k8s/gpus/plugin.ts";
 import { physicalId } from "../../tools/k8s/gpus/strategies.ts";
 import { buildExampleChat, exampleChatImage } from "../../tools/k8s/images/example-chat.ts";
 import { eventually } from "./support/eventually.ts";
+import { appFolder } from "./support/load.ts";
 import { allocatable, getJson, readyPod, type Pod } from "./support/objects.ts";
 
 let cluster: Cluster & AsyncDisposable;
@@ -24,7 +25,7 @@ before(async () => {
   assert.ok(agent);
   cluster = await startCluster();
   plugin = await addFakeGpus(cluster);
-  for (const { tar } of [agent, buildExampleChat()]) await cluster.importImage(tar);
+  for (const { tar } of [agent, buildExampleChat(appFolder)]) await cluster.importImage(tar);
 });
 
 after(async () => {

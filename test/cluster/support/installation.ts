@@ -17,7 +17,7 @@ import { buildExampleChat } from "../../../tools/k8s/images/example-chat.ts";
 import { eventually } from "./eventually.ts";
 import { chart, createHelm, namespace, root, type Helm, type Manifest } from "./helm.ts";
 import { startHostStores, type HostStores } from "./host-stores.ts";
-import { flows, injectedPod } from "./load.ts";
+import { appFolder, flows, injectedPod } from "./load.ts";
 import { getJson, readyPods, type Pod } from "./objects.ts";
 import { settled } from "./wishes.ts";
 
@@ -42,7 +42,7 @@ export async function startInstallation(say: (line: string) => void): Promise<In
   const home = mkdtempSync(join(tmpdir(), "axonize-e2e-"));
   opening.defer(() => rmSync(home, { recursive: true, force: true }));
   const { helm: helmBinary } = await ensureBinaries(["helm"], { say });
-  const app = buildExampleChat(join(import.meta.dirname, "chat"));
+  const app = buildExampleChat(appFolder);
   const images = [...buildImages(["ingest", "dashboard", "operator", "agent"]), app];
   const cluster = opening.use(await startCluster({ say }));
   const stores = opening.use(await startHostStores(cluster.hostIp));

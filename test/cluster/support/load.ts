@@ -1,9 +1,13 @@
 /** The test's application as a source of load: what it was told is safe, and whether that is stored. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import type { Cluster } from "../../../tools/k8s/cluster.ts";
 import { eventually } from "./eventually.ts";
 import type { HostStores } from "./host-stores.ts";
 import { readyPods, type Pod } from "./objects.ts";
+
+/** Its image is built of this and runs under the name of examples/k8s' own. */
+export const appFolder = join(import.meta.dirname, "chat");
 
 export interface AppState {
   /** Calls made so far; each is two spans. */
