@@ -65,7 +65,6 @@ interface Answer {
   readonly reason: number;
   readonly evidence: readonly number[];
   readonly question: DeviceQuestion;
-  readonly isMissing: boolean;
   readonly missing: Missing | undefined;
   /** When it was shown to the kernel last. */
   shown: number;
@@ -199,7 +198,6 @@ export class Devices {
       reason: intern(found.reason),
       evidence: found.evidence.map(intern),
       question,
-      isMissing: missing !== undefined,
       missing,
       shown: -1,
     };

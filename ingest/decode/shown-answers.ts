@@ -21,7 +21,8 @@ interface Shown {
   readonly candidates: readonly number[];
   readonly reason: number;
   readonly evidence: readonly number[];
-  readonly isMissing: boolean;
+  /** Set: spans of this answer are told as waiting for a device. */
+  readonly missing: string | undefined;
   shown: number;
 }
 
@@ -105,7 +106,7 @@ function blockOf(heap: Heap, answer: Shown, id: number): Uint32Array {
   heap.doubles[(at + fieldsOf.to) / 8] = answer.toMs;
   block[fieldsOf.level / 4] = answer.level;
   block[fieldsOf.reason / 4] = answer.reason;
-  block[fieldsOf.isMissing / 4] = answer.isMissing ? 1 : 0;
+  block[fieldsOf.isMissing / 4] = answer.missing === undefined ? 0 : 1;
   block[fieldsOf.id / 4] = id;
   block[fieldsOf.devices / 4] = devices.length;
   block[fieldsOf.candidates / 4] = candidates.length;
