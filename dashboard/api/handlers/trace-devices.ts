@@ -42,10 +42,12 @@ export async function devicesOfTrace(
   const { located, head, mode } = trace;
   const startMs = msFromNs(head.startNs);
   const seesAll = seesAllDevices(context, mode);
-  const named = await podsOf(deps, located, head);
+  const [named, attributions] = await Promise.all([
+    podsOf(deps, located, head),
+    readAttributions(deps.queries, located.scope, located.spans),
+  ]);
   const pods = seesAll ? named : await readOwnPods(deps.sql, context.tenant().id, named);
   const bindings = await readBindings(deps.sql, startMs, pods);
-  const attributions = await readAttributions(deps.queries, located.scope, located.spans);
   if (head.gpus.length > 0) return written(head, attributions, bindings);
   const unsure = unsureOf(attributions);
   if (unsure !== undefined) return unsure;
