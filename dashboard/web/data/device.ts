@@ -34,10 +34,12 @@ export function deviceLabels(
   );
 }
 
-/** Where nobody told more: enough of its UUID to tell neighbours apart. */
-export function labelOf(labels: ReadonlyMap<string, string>, uuid: string): string {
-  return labels.get(uuid) ?? (uuid.length > 14 ? `${uuid.slice(0, 12)}…` : uuid);
-}
+export const labelOf = (labels: ReadonlyMap<string, string>, uuid: string): string =>
+  labels.get(uuid) ?? shortUuid(uuid);
+
+/** Where nobody told more: enough of it to tell neighbours apart. */
+export const shortUuid = (uuid: string): string =>
+  uuid.length > 14 ? `${uuid.slice(0, 12)}…` : uuid;
 
 /**
  * Why a device that is sampled has no activity in a range: it is never shown as 0. NVML tells a slice's

@@ -267,7 +267,10 @@ test("the curl snippet carries one valid span, a key only where one is needed, a
         apiVersion: "axonize.io/v1alpha1",
         kind: "GpuPool",
         metadata: { name: "gpus" },
-        spec: { nodeSelector: { matchLabels: { "nvidia.com/gpu.present": "true" } } },
+        spec: {
+          vendor: "NVIDIA",
+          nodeSelector: { matchLabels: { "nvidia.com/gpu.present": "true" } },
+        },
       },
     ],
   );

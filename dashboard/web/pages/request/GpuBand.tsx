@@ -3,7 +3,7 @@
  * power and temperature, events, the other calls on them and who had them. Where nothing is certain
  * it says why.
  */
-import { deviceName, requestsFilter } from "../../data/device.ts";
+import { deviceName, requestsFilter, shortUuid } from "../../data/device.ts";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { useMemo, useRef, type ReactNode } from "react";
 import type { TraceGpuLanes } from "@axonize/core/contract/gpu";
@@ -96,8 +96,6 @@ function Unsure({ answer }: { readonly answer: TraceGpuLanes }): ReactNode {
     </section>
   );
 }
-
-const shortUuid = (uuid: string): string => (uuid.length > 14 ? `${uuid.slice(0, 12)}…` : uuid);
 
 function LaneView(props: {
   readonly lane: Lane;

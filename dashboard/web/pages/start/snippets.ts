@@ -100,6 +100,7 @@ kind: GpuPool
 metadata:
   name: gpus
 spec:
+  vendor: NVIDIA
   nodeSelector:
     matchLabels:
       nvidia.com/gpu.present: "true"
