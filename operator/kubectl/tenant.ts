@@ -2,6 +2,7 @@
  * `tenant create | keys | rotate | usage`: everything goes through the custom resource, so that whoever
  * keeps it in Git sees what was done.
  */
+import { stringify } from "yaml";
 import { refreshMs } from "../controllers/tenant/limits.ts";
 import { annotations } from "../resources/crds/names.ts";
 import { PluginError, type Kubectl } from "./kubectl.ts";
@@ -37,24 +38,18 @@ export function tenantYaml(tenant: {
   namespaces: readonly string[];
   mode: string | undefined;
 }): string {
-  return [
-    "apiVersion: axonize.io/v1alpha1",
-    "kind: AxonizeTenant",
-    "metadata:",
-    `  name: ${scalar(tenant.name)}`,
-    "spec:",
-    ...(tenant.namespaces.length === 0 ? ["  namespaces: []"] : ["  namespaces:"]),
-    ...tenant.namespaces.map((name) => `    - name: ${scalar(name)}`),
-    ...(tenant.mode === undefined ? [] : ["  injection:", `    mode: ${scalar(tenant.mode)}`]),
-    "",
-  ].join("\n");
+  const manifest = {
+    apiVersion: "axonize.io/v1alpha1",
+    kind: "AxonizeTenant",
+    metadata: { name: tenant.name },
+    spec: {
+      namespaces: tenant.namespaces.map((name) => ({ name })),
+      ...(tenant.mode === undefined ? {} : { injection: { mode: tenant.mode } }),
+    },
+  };
+  // `no` and `on` are booleans to readers of 1.1: they are quoted then.
+  return stringify(manifest, { version: "1.1" });
 }
-
-/** Bare where it can be nothing but text; JSON's strings are YAML's. `no` and `on` are booleans to some. */
-const scalar = (text: string): string =>
-  /^[A-Za-z][-A-Za-z]{3,}[A-Za-z0-9]*$/.test(text) && !/^(true|false|null)$/i.test(text)
-    ? text
-    : JSON.stringify(text);
 
 export async function keysText(kubectl: Kubectl, name: string, nowMs: number): Promise<string> {
   const { status } = await readTenant(kubectl, name);
