@@ -1,6 +1,6 @@
 /**
  * Whose a pod is and what it calls its service, as resource attributes, from what stands in the pod itself.
- * It says in TypeScript what `workloadExpressions` says in CEL.
+ * It says in TypeScript what `ownersExpression` and `said` of `policy.ts` say in CEL.
  */
 import { saidServiceKey } from "@axonize/core/contract/attributes";
 import type { OwnerReference } from "../kube/types.ts";

@@ -68,8 +68,8 @@ export function createCensus(): Census {
         };
         remember(world, seen, { namespace, after });
       }
-      const [next] = [...wanted].map(dueMs).sort((a, b) => a - b);
-      return Math.min(censusEveryMs, Math.max(censusPace.ms, (next ?? Infinity) - now));
+      const next = Math.min(...[...wanted].map(dueMs));
+      return Math.min(censusEveryMs, Math.max(censusPace.ms, next - now));
     },
   };
 }
