@@ -50,17 +50,13 @@ describe("each Python", { concurrency: 2 }, () => {
   for (const python of pythons) testOn(python);
 });
 
-function requirements(python: Python): string {
-  return `requirements${python === main ? "-full" : python.free ? "-free" : ""}.txt`;
-}
-
 function testOn(python: Python): void {
-  const whole = python === main;
+  const whole = python.main;
   describe(`on Python ${python.version}`, { concurrency: 2 }, () => {
     let wheel = "";
     let venv = "";
     before(async () => {
-      venv = await createVenv(python, requirements(python));
+      venv = await createVenv(python);
       wheel = await buildWheel(venv, python.version, {});
     });
 
@@ -102,14 +98,14 @@ function testOn(python: Python): void {
   });
 }
 
-for (const python of pythons.filter((each) => each === main || each.free)) {
+for (const python of pythons.filter((each) => each.main || each.free)) {
   test(`a gRPC server on Node's HTTP/2 takes the spans of ${python.version}, also over a window that fills up`, async () => {
     await sendToNode(python);
   });
 }
 
 async function sendToNode(python: Python): Promise<void> {
-  const venv = await createVenv(python, requirements(python));
+  const venv = await createVenv(python);
   const bodies: Buffer[] = [];
   const server = createServer();
   server.on("stream", (stream, headers) => {
@@ -155,7 +151,7 @@ for _ in range(2):
 
 test("the C core's tests and fuzzing pass under the address and undefined-behaviour sanitizers", async () => {
   assert.ok(main);
-  const venv = await createVenv(main, "requirements-full.txt");
+  const venv = await createVenv(main);
   const checked = await run("sh", ["scripts/sanitize.sh", join(venv, "bin/python")], {});
   assert.equal(checked.code, 0, checked.output);
   assert.match(checked.output, /\d\d passed/);
@@ -163,7 +159,7 @@ test("the C core's tests and fuzzing pass under the address and undefined-behavi
 
 test("without a compiler a pure wheel is built, and it says so", async () => {
   assert.ok(main);
-  const venv = await createVenv(main, "requirements-full.txt");
+  const venv = await createVenv(main);
   const wheel = await buildWheel(venv, "no-compiler", { CC: "/bin/false" });
   assert.match(wheel, /axonize-[\d.]+-py3-none-any\.whl$/);
   const site = await install(venv, wheel, "no-compiler");
@@ -173,7 +169,7 @@ test("without a compiler a pure wheel is built, and it says so", async () => {
 
 test("a release builds a wheel for every CPython, with the interpreter's lock and without", async () => {
   assert.ok(main);
-  const venv = await createVenv(main, "requirements-full.txt");
+  const venv = await createVenv(main);
   const command = join(venv, "bin/cibuildwheel");
   const lists = await Promise.all(
     ["linux", "macos"].map(async (platform) => {
@@ -196,7 +192,7 @@ test("a release builds a wheel for every CPython, with the interpreter's lock an
 
 test("the package passes a strict type check, and so does a typical program", async () => {
   assert.ok(main);
-  const venv = await createVenv(main, "requirements-full.txt");
+  const venv = await createVenv(main);
   const mypy = join(venv, "bin/mypy");
   const flags = ["--strict", `--cache-dir=${join(scratch, "mypy")}`];
   const own = await run(mypy, [...flags, "src/axonize"], {});

@@ -53,7 +53,7 @@ async function build(): Promise<string> {
 before(async () => {
   const [found] = findPythons();
   assert.ok(found, "install Python 3.10 or newer with its headers and venv");
-  venv = await workshop.createVenv(found, "requirements-full.txt");
+  venv = await workshop.createVenv(found);
   const wheel = await workshop.buildWheel(venv, "interop", {});
   site = await workshop.install(venv, wheel, "interop");
   peer = spawn(await build(), { stdio: ["pipe", "pipe", "inherit"] });

@@ -78,10 +78,7 @@ async function readmeSnippet(): Promise<string> {
 
 /** A virtual environment with nothing but the wheel: no pip, no setuptools, no source tree. */
 async function emptyEnvironment(python: Python): Promise<string> {
-  const builder = await workshop.createVenv(
-    python,
-    python === pythons[0] ? "requirements-full.txt" : "requirements.txt",
-  );
+  const builder = await workshop.createVenv(python);
   const wheel = await workshop.buildWheel(builder, python.version, {});
   assert.match(wheel, new RegExp(`-cp${python.version.replace(".", "")}-`));
   const empty = join(folder, `empty-${python.version}`);

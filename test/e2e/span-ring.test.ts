@@ -53,7 +53,7 @@ let createCollector: (protocol: "grpc") => Promise<Collector>;
 before(async () => {
   const [found] = findPythons();
   assert.ok(found, "install Python 3.10 or newer with its headers and venv");
-  const venv = await workshop.createVenv(found, "requirements-full.txt");
+  const venv = await workshop.createVenv(found);
   site = await workshop.install(venv, await workshop.buildWheel(venv, "ring", {}), "ring");
   python = join(venv, "bin/python");
   scratch = await mkdtemp(join(tmpdir(), "axonize-rings-"));

@@ -29,6 +29,8 @@ export interface Python {
   readonly version: string;
   readonly path: string;
   readonly free: boolean;
+  /** The first found: the one that runs everything. */
+  readonly main: boolean;
 }
 
 export interface Outcome {
@@ -38,7 +40,7 @@ export interface Outcome {
 
 export interface Workshop extends Disposable {
   readonly scratch: string;
-  readonly createVenv: (python: Python, list: string) => Promise<string>;
+  readonly createVenv: (python: Python, list?: string) => Promise<string>;
   readonly buildWheel: (venv: string, name: string, env: NodeJS.ProcessEnv) => Promise<string>;
   readonly install: (venv: string, wheel: string, name: string) => Promise<string>;
   readonly run: (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => Promise<Outcome>;
@@ -74,7 +76,7 @@ export function findPythons(): Python[] {
     const free = unlocked === "1";
     const version = free ? `${numbers}t` : numbers;
     if (minor >= 10 && minor <= 14 && !found.has(version)) {
-      found.set(version, { version, path: executable, free });
+      found.set(version, { version, path: executable, free, main: found.size === 0 });
     }
   }
   return [...found.values()];
@@ -100,8 +102,13 @@ export function readReport(path: string): Case[] {
   return cases;
 }
 
+/** What there is for a Python: not each package that the tests use has a wheel for each of them. */
+function requirementsOf(python: Python): string {
+  return `requirements${python.main ? "-full" : python.free ? "-free" : ""}.txt`;
+}
+
 /** A virtual environment with the test's packages: one per Python and list, kept between runs. */
-async function createVenv(python: Python, list: string): Promise<string> {
+async function createVenv(python: Python, list = requirementsOf(python)): Promise<string> {
   const requirements = join(here, "tests", list);
   const sum = createHash("sha256")
     .update(python.path)
