@@ -12,7 +12,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-SOURCES = ["clock.c", "arena.c", "ring.c", "span.c", "llm.c", "methods.c", "type.c", "module.c"]
+SOURCES = ["clock.c", "arena.c", "ring.c", "span.c", "llm.c", "methods.c", "type.c", "special.c", "module.c"]
 FLAGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-missing-field-initializers"]
 PROBE = "#include <Python.h>\n#include <sys/random.h>\nint main(void) { return Py_IsInitialized(); }\n"
 

@@ -131,7 +131,7 @@ static inline uint8_t *begin_value(ax_arena *arena, const char *key, uint32_t ke
     out[1] = (uint8_t)(small - 2);
     out[2] = 0x0a;
     out[3] = (uint8_t)key_size;
-    memcpy(out + 4, key, key_size);
+    ax_put_bytes(out + 4, key, key_size);
     out[4 + key_size] = 0x12;
     out[5 + key_size] = (uint8_t)value_size;
     return out + 6 + key_size;
@@ -158,12 +158,6 @@ int ax_arena_set_pair(ax_arena *arena, const char *key, uint32_t key_size, const
   if (!out) return 0;
   ax_put_bytes(out, pair, pair_size);
   return 1;
-}
-
-uint32_t ax_utf8_cut(const char *text, uint64_t size, uint32_t most) {
-  if (size <= most) return (uint32_t)size;
-  while (most > 0 && ((uint8_t)text[most] & 0xc0) == 0x80) most--;
-  return most;
 }
 
 int ax_arena_set_text(ax_arena *arena, const char *key, uint32_t key_size, const char *text,

@@ -48,6 +48,10 @@ int ax_arena_event(ax_arena *arena, const uint8_t *event, uint32_t size);
 int ax_arena_has(const ax_arena *arena, const char *key, uint32_t key_size);
 
 /* Largest size <= most at which UTF-8 text can be cut. */
-uint32_t ax_utf8_cut(const char *text, uint64_t size, uint32_t most);
+static inline uint32_t ax_utf8_cut(const char *text, uint64_t size, uint32_t most) {
+  if (size <= most) return (uint32_t)size;
+  while (most > 0 && ((uint8_t)text[most] & 0xc0) == 0x80) most--;
+  return most;
+}
 
 #endif

@@ -309,7 +309,8 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC PyInit__core(void) {
-  if (PyType_Ready(&AxSpanType) < 0 || PyType_Ready(&AxLlmSpanType) < 0) return NULL;
+  if (PyType_Ready(&AxSpanType) < 0 || ax_special_ready() < 0) return NULL;
+  if (PyType_Ready(&AxLlmSpanType) < 0) return NULL;
   PyObject *module = PyModule_Create(&definition);
   if (!module) return NULL;
   ax.module = module;

@@ -2,8 +2,8 @@
  * Span objects and the state that they share with the module. Everything here runs under the GIL, or
  * under what free.h says takes its place.
  *
- * Spans hold no cycles and are not tracked by the collector. Python code (hooks) is called only off
- * the hot path: odd values, events, exceptions, spans inside generators.
+ * An open span is in a cycle with its context: the collector tracks it from __enter__ on. Python code (hooks)
+ * is called only off the hot path: odd values, events, exceptions, spans inside generators.
  */
 #ifndef AXONIZE_SPAN_H
 #define AXONIZE_SPAN_H
@@ -30,7 +30,10 @@ enum { AX_NEW, AX_BEGINNING, AX_OPEN, AX_CLOSING, AX_ENDED };
 
 typedef struct {
   PyObject_HEAD
-  PyObject *name, *parent, *restore, *frame, *trace_state, *message;
+  PyObject *name, *parent, *trace_state, *message;
+  PyObject *restore; /* what was current before, while this one is */
+  PyObject *token;   /* of the context variable, for the same; NULL where `restore` has changed since */
+  PyObject *frame;   /* instead of both, in a generator: what the Python half needs to leave it */
   int64_t start, end; /* monotonic ns */
   uint64_t gpus, generation;
   uint8_t trace[16], id[8], parent_id[8];
@@ -92,6 +95,8 @@ PyObject *ax_span_exit(ax_span *self, PyObject *const *args, Py_ssize_t count);
 PyObject *ax_begin_method(ax_span *self, PyObject *const *args, Py_ssize_t count);
 PyObject *ax_finish_method(ax_span *self, PyObject *const *args, Py_ssize_t count);
 extern PyMethodDef ax_span_methods[], ax_llm_methods[];
+/* Puts faster `__enter__` and `__exit__` into the ready type where that helps. -1 with an error. */
+int ax_special_ready(void);
 
 /* UTF-8 of a str without a call where it is ASCII; NULL with an error for lone surrogates. */
 static inline const char *ax_utf8(PyObject *text, Py_ssize_t *size) {

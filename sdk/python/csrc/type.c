@@ -66,10 +66,10 @@ static ax_span *allocate(int llm) {
     spares--;
     PyObject_Init((PyObject *)span, type);
   } else {
-    span = PyObject_New(ax_span, type);
+    span = PyObject_GC_New(ax_span, type);
     if (!span) return NULL;
   }
-  span->name = span->parent = span->restore = span->frame = NULL;
+  span->name = span->parent = span->restore = span->token = span->frame = NULL;
   span->trace_state = span->message = NULL;
   span->gpus = 0;
   span->state = AX_NEW;
@@ -137,11 +137,36 @@ PyObject *ax_span_create(PyObject *const *args, Py_ssize_t count, PyObject *keyw
   return (PyObject *)span;
 }
 
+/*
+ * What keeps an open span in a cycle: its token holds the context in which it is current. One that is ended has
+ * given both back.
+ */
+static int span_traverse(ax_span *self, visitproc visit, void *arg) {
+  Py_VISIT(self->parent);
+  Py_VISIT(self->restore);
+  Py_VISIT(self->token);
+  Py_VISIT(self->frame);
+  return 0;
+}
+
+static int span_clear(ax_span *self) {
+  Py_CLEAR(self->token);
+  Py_CLEAR(self->frame);
+  Py_CLEAR(self->parent);
+  return 0;
+}
+
 static void span_dealloc(ax_span *self) {
-  /* Spans left open hold each other in a row: unlinked in a loop, a long row must not recurse. */
+  PyObject_GC_UnTrack(self);
+  /*
+   * Spans left open hold each other in a row, by `restore` and by their tokens: unlinked in a loop, a long
+   * row must not recurse. A token goes while `restore` still holds what it held.
+   */
+  Py_CLEAR(self->token);
   PyObject *next = self->restore;
   self->restore = NULL;
   while (next && ax_is_span(next) && Py_REFCNT(next) == 1) {
+    Py_CLEAR(((ax_span *)next)->token);
     PyObject *after = ((ax_span *)next)->restore;
     ((ax_span *)next)->restore = NULL;
     Py_DECREF(next);
@@ -161,12 +186,18 @@ static void span_dealloc(ax_span *self) {
     spare = self;
     spares++;
   } else {
-    PyObject_Free(self);
+    PyObject_GC_Del(self);
   }
 }
 
-static void set_current(PyObject *value) {
-  PyObject *token = PyContextVar_Set(ax.current, value ? value : Py_None);
+/*
+ * Makes current what was so before. By the token where that is possible: it costs half of setting a value, and a
+ * context that had nothing in it is empty again. It is not in another context than that of __enter__.
+ */
+static void restore_current(ax_span *self) {
+  if (self->token && PyContextVar_Reset(ax.current, self->token) == 0) return;
+  PyErr_Clear();
+  PyObject *token = PyContextVar_Set(ax.current, self->restore ? self->restore : Py_None);
   if (!token) PyErr_Clear();
   Py_XDECREF(token);
 }
@@ -174,6 +205,7 @@ static void set_current(PyObject *value) {
 PyObject *ax_span_enter(ax_span *self, PyObject *Py_UNUSED(unused)) {
   if (self->state != AX_NEW) return Py_NewRef(self);
   PyObject *before = ax_span_begin(self);
+  PyObject_GC_Track(self);
   if (caller_flags() & (CO_GENERATOR | CO_ASYNC_GENERATOR)) {
     PyObject *frame = (PyObject *)PyEval_GetFrame();
     PyObject *state =
@@ -187,7 +219,8 @@ PyObject *ax_span_enter(ax_span *self, PyObject *Py_UNUSED(unused)) {
     Py_XDECREF(state);
   }
   self->restore = before;
-  set_current((PyObject *)self);
+  self->token = PyContextVar_Set(ax.current, (PyObject *)self);
+  if (!self->token) PyErr_Clear();
   return Py_NewRef(self);
 }
 
@@ -201,6 +234,7 @@ static void splice(ax_span *self, PyObject *current) {
     if (above->restore == (PyObject *)self) {
       found = above->restore;
       above->restore = Py_XNewRef(below);
+      Py_CLEAR(above->token); /* it would bring back the one that ends */
     } else {
       next = Py_XNewRef(above->restore);
     }
@@ -224,9 +258,10 @@ static void leave(ax_span *self) {
   }
   PyObject *current = NULL;
   if (PyContextVar_Get(ax.current, NULL, &current) < 0) PyErr_Clear();
-  if (current == (PyObject *)self) set_current(self->restore);
+  if (current == (PyObject *)self) restore_current(self);
   else splice(self, current);
   Py_XDECREF(current);
+  Py_CLEAR(self->token);
   Py_CLEAR(self->restore);
 }
 
@@ -334,7 +369,9 @@ PyTypeObject AxSpanType = {
     .tp_basicsize = sizeof(ax_span),
     .tp_dealloc = (destructor)span_dealloc,
     .tp_repr = (reprfunc)span_repr_locked,
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_traverse = (traverseproc)span_traverse,
+    .tp_clear = (inquiry)span_clear,
     .tp_methods = ax_span_methods,
     .tp_getset = attributes,
 };
@@ -346,6 +383,8 @@ PyTypeObject AxLlmSpanType = {
     .tp_base = &AxSpanType,
     .tp_dealloc = (destructor)span_dealloc,
     .tp_repr = (reprfunc)span_repr_locked,
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_traverse = (traverseproc)span_traverse,
+    .tp_clear = (inquiry)span_clear,
     .tp_methods = ax_llm_methods,
 };

@@ -26,8 +26,37 @@ static inline uint8_t *ax_put_varint(uint8_t *out, uint64_t value) {
   return out;
 }
 
+/*
+ * Names and values are a few bytes, of a length that the compiler does not know: two moves that overlap,
+ * where a call of memcpy is 6 ns. A span of five attributes is ten such copies.
+ */
 static inline uint8_t *ax_put_bytes(uint8_t *out, const void *data, uint32_t size) {
-  if (size) memcpy(out, data, size);
+  const uint8_t *in = data;
+  if (size > 32) {
+    memcpy(out, in, size);
+  } else if (size >= 16) {
+    uint64_t first[2], last[2];
+    memcpy(first, in, 16);
+    memcpy(last, in + size - 16, 16);
+    memcpy(out, first, 16);
+    memcpy(out + size - 16, last, 16);
+  } else if (size >= 8) {
+    uint64_t first, last;
+    memcpy(&first, in, 8);
+    memcpy(&last, in + size - 8, 8);
+    memcpy(out, &first, 8);
+    memcpy(out + size - 8, &last, 8);
+  } else if (size >= 4) {
+    uint32_t first, last;
+    memcpy(&first, in, 4);
+    memcpy(&last, in + size - 4, 4);
+    memcpy(out, &first, 4);
+    memcpy(out + size - 4, &last, 4);
+  } else if (size) {
+    out[0] = in[0];
+    out[size / 2] = in[size / 2];
+    out[size - 1] = in[size - 1];
+  }
   return out + size;
 }
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import gc
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -129,6 +132,69 @@ def test_ending_out_of_order_leaves_nothing_behind(sdk):
     assert axonize.current() is second
     second.__exit__(None, None, None)
     assert axonize.current() is None
+    with axonize.span("below") as below:
+        middle, above = axonize.span("middle"), axonize.span("above")
+        middle.__enter__()
+        above.__enter__()
+        middle.__exit__(None, None, None)
+        above.__exit__(None, None, None)
+        assert axonize.current() is below
+    assert axonize.current() is None
+
+
+def test_a_span_may_end_in_a_copy_of_its_context(sdk):
+    def end(span):
+        span.__exit__(None, None, None)
+        return axonize.current()
+
+    def work():
+        with axonize.span("outer") as outer:
+            inner = axonize.span("inner")
+            inner.__enter__()
+            assert contextvars.copy_context().run(end, inner) is outer
+
+    contextvars.Context().run(work)
+    assert axonize.flush(10) and set(sdk.by_name()) == {"outer", "inner"}
+
+
+def test_a_span_left_open_keeps_its_context_only_until_the_collector_comes(sdk):
+    class Held:
+        pass
+
+    def abandon():
+        held = Held()
+        contextvars.ContextVar("held").set(held)
+        axonize.span("first").__enter__()
+        axonize.span("second").__enter__()
+        return weakref.ref(held)
+
+    held = contextvars.Context().run(abandon)
+    gc.collect()
+    assert held() is None
+
+
+def test_enter_and_exit_are_called_in_any_way(sdk):
+    with contextlib.ExitStack() as stack:
+        span = stack.enter_context(axonize.span("stack"))
+        assert axonize.current() is span
+        call = stack.enter_context(axonize.llm_span("call"))
+        assert axonize.current() is call
+    span = axonize.span("bound")
+    enter, leave = span.__enter__, span.__exit__
+    assert enter() is span and "__enter__" in repr(enter)
+    with pytest.raises(TypeError):
+        enter(1)
+    with pytest.raises(TypeError):
+        leave()
+    with pytest.raises(TypeError):
+        type(span).__enter__()
+    with pytest.raises(TypeError):
+        type(span).__exit__(span, None)
+    assert leave(None, None, None) is None and axonize.current() is None
+    with pytest.raises(ZeroDivisionError):
+        with axonize.span("raises"):
+            1 / 0
+    assert axonize.flush(10) and len(sdk.by_name()) == 4
 
 
 def test_trace_context_goes_out_and_comes_in(sdk):

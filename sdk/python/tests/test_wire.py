@@ -167,7 +167,7 @@ def test_odd_configuration_is_replaced_not_raised(caplog):
         {"endpoint": "ftp://x", "batch_size": object(), "headers": {"bad name": "v", "ok": "line\r\nx"}},
         {"AXONIZE_FLUSH_INTERVAL_MS": "-5", "AXONIZE_ENDPOINT": "::::"},
     )
-    assert config.endpoint.authority == "localhost:4317" and (config.batch_size, config.request_spans) == (512, 2048)
+    assert config.endpoint.authority == "localhost:4317" and (config.batch_size, config.request_spans) == (512, 4096)
     assert config.flush_interval_s == 0.01 and config.headers == ()
 
 

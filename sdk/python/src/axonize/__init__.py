@@ -106,7 +106,7 @@ def init(
     service_name, environment: names of this program and of where it runs.
     gpu_profiling: reads the devices that spans name (`set_gpus`) through NVML in this process, and
         attaches utilisation, power, memory and temperature to those spans. For hosts without an agent.
-    batch_size: spans per request (512; at the default, up to 2048 where more wait already).
+    batch_size: spans per request (512; at the default, up to 4096 where more wait already).
     flush_interval_ms: longest wait of a finished span (5000).
     api_key: sent as `authorization: Bearer …`.
     headers, resource_attributes: added to every request. compression: "gzip" or none.

@@ -174,7 +174,7 @@ class Connection:
             elif key == 5:
                 if not FRAME_BYTES_MAX <= value < 1 << 24:
                     raise ProtocolError("bad frame size in SETTINGS")
-                self._frame_max = min(value, 1 << 16)
+                self._frame_max = min(value, 1 << 18)
         self._answer(_frame(_SETTINGS, _ACK, 0, b""))
         self._send_data()
 
