@@ -139,11 +139,12 @@ export function columnsFromRows(rows: readonly SpanRow[], startTime: string): Sp
 
 export type SpanTone = "call" | "tool" | "retrieval" | "network" | "plain";
 
-/** What colour a span has where it has no phases: by operation, then by kind. */
+/** What colour a span has where it has no phases: by operation or, where none is told, model; then by kind. */
 export function spanTone(model: TraceModel, row: number): SpanTone {
   const operation = model.strings[model.operation[row] ?? 0] ?? "";
+  const named = model.strings[model.model[row] ?? 0] ?? "";
   if (/tool|function/.test(operation)) return "tool";
   if (/retriev|embed|rerank|search/.test(operation)) return "retrieval";
-  if (operation !== "") return "call";
+  if (operation !== "" || named !== "") return "call";
   return model.kind[row] === 3 ? "network" : "plain";
 }

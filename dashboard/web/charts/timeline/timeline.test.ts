@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { makeHugeColumns } from "../../testing/huge.ts";
 import { buildLanes, coverage, mergeLane } from "./merge.ts";
-import { modelFromColumns } from "./model.ts";
+import { modelFromColumns, spanTone } from "./model.ts";
 import { nextMatch, searchSpans } from "./search.ts";
 import { buildTree, collapsible, reveal, visibleRows } from "./tree.ts";
 import {
@@ -46,6 +46,25 @@ test(`every row appears once, whatever the parents, also in circles (seed ${seed
       assert.ok(reveal(parent, new Set(), 0).size === 0);
     }),
     { seed, numRuns: 500 },
+  );
+});
+
+test("a span is a call by its operation, or where it tells a model alone, as a bare llm_span does", () => {
+  const huge = makeHugeColumns(5, 1);
+  const strings = ["", "chat", "execute_tool", "llama"];
+  const model = modelFromColumns(
+    {
+      ...huge,
+      strings,
+      operationIndex: [1, 2, 0, 0, 0],
+      modelIndex: [0, 0, 3, 0, 0],
+      kind: [1, 1, 1, 1, 3],
+    },
+    0,
+  );
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map((row) => spanTone(model, row)),
+    ["call", "tool", "call", "plain", "network"],
   );
 });
 
