@@ -12,54 +12,20 @@ from typing import Any
 from .._core_choice import core
 from .._generators import current_span
 from .._propagate import extract, inject
-from ._patch import inside, quietly, wrap
+from ._engine_calls import follow
+from ._patch import inside, wrap
 
 _PARAMETERS = (("temperature", "temperature"), ("top_p", "top_p"), ("max_new_tokens", "max_tokens"), ("n", "n"))
 
 
 def patch(module: Any) -> None:
     """Called with `sglang.srt.managers.tokenizer_manager`."""
-    wrap(module.TokenizerManager, "generate_request", _generate_request)
-
-
-def _generate_request(original: Any) -> Any:
-    async def generate_request(self: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
-        call = quietly("sglang", _Call, self, obj)
-        answers = original(self, obj, *args, **kwargs)
-        if call is None:
-            async for answer in answers:
-                yield answer
-            return
-        failure: BaseException | None = None
-        try:
-            while True:
-                before = current_span.get()
-                current_span.set(call.span)
-                try:
-                    answer = await answers.__anext__()
-                except StopAsyncIteration:
-                    return
-                finally:
-                    current_span.set(before)
-                quietly("sglang", call.take, answer)
-                # Whoever wants one answer asks once and drops the generator: all has been told by then.
-                if call.complete:
-                    call.span._finish(None)
-                yield answer
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            call.span._finish(failure)
-            failure = None
-            # SGLang forgets the request when its generator is closed.
-            await answers.aclose()
-
-    return generate_request
+    wrap(module.TokenizerManager, "generate_request", follow("sglang", _Call))
 
 
 class _Call:
-    def __init__(self, manager: Any, obj: Any) -> None:
+    def __init__(self, manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        obj = args[0] if args else kwargs.get("obj")
         generates = type(obj).__name__ != "EmbeddingReqInput"
         operation = "text_completion" if generates else "embeddings"
         model = getattr(manager, "served_model_name", None) or getattr(manager, "model_path", None)

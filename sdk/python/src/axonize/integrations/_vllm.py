@@ -10,51 +10,20 @@ from typing import Any
 
 from .._core_choice import core
 from .._propagate import inject
-from .._generators import current_span
-from ._patch import inside, quietly, wrap
+from ._engine_calls import follow
+from ._patch import inside, wrap
 
 _CUMULATIVE, _DELTA, _FINAL_ONLY = 0, 1, 2
 
 
 def patch(module: Any) -> None:
     """Called with `vllm.v1.engine.async_llm`."""
-    wrap(module.AsyncLLM, "generate", _generate)
-
-
-def _generate(original: Any) -> Any:
-    async def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
-        call = quietly("vllm", _Call, self, args, kwargs)
-        outputs = original(self, *args, **kwargs)
-        if call is None:
-            async for output in outputs:
-                yield output
-            return
-        failure: BaseException | None = None
-        try:
-            while True:
-                before = current_span.get()
-                current_span.set(call.span)
-                try:
-                    output = await outputs.__anext__()
-                except StopAsyncIteration:
-                    return
-                finally:
-                    current_span.set(before)
-                quietly("vllm", call.take, output)
-                yield output
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            call.span._finish(failure)
-            failure = None
-            # vLLM aborts the request when its generator is closed.
-            await outputs.aclose()
-
-    return generate
+    wrap(module.AsyncLLM, "generate", follow("vllm", _Call))
 
 
 class _Call:
+    complete = False
+
     def __init__(self, engine: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         config = getattr(engine, "model_config", None)
         served = getattr(config, "served_model_name", None)
@@ -62,7 +31,7 @@ class _Call:
         parameters = kwargs.get("sampling_params", args[1] if len(args) > 1 else None)
         self._kind = getattr(getattr(parameters, "output_kind", None), "value", _CUMULATIVE)
         self._seen: dict[int, int] = {}
-        self.span = core.llm_span(f"text_completion {model}" if model else "text_completion", model=model)
+        self.span: Any = core.llm_span(f"text_completion {model}" if model else "text_completion", model=model)
         self.span.set_attribute("gen_ai.operation.name", "text_completion")
         self.span.set_attribute("gen_ai.provider.name", "vllm")
         request = kwargs.get("request_id", args[2] if len(args) > 2 else None)
