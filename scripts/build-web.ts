@@ -1,6 +1,6 @@
 /**
- * Builds the web app if it is missing or older than its sources; runs before every `npm start`, so
- * it must cost nothing when there is nothing to do. Without the web app's sources or Vite (an
+ * Builds the web app if it is missing or older than its sources; runs in every `npm start`, so it
+ * must cost nothing when there is nothing to do. Without the web app's sources or Vite (an
  * installation without development dependencies) it says so and leaves the API to serve alone.
  */
 import { existsSync, globSync, statSync } from "node:fs";
@@ -11,10 +11,10 @@ import { root, runCommand } from "./lanes.ts";
 const web = join(root, "dashboard/web");
 const built = join(web, "dist/index.html");
 
-await buildWeb();
+if (import.meta.main) await buildWeb();
 
 /** Never fails the start: without the app, the API still serves. */
-async function buildWeb(): Promise<void> {
+export async function buildWeb(): Promise<void> {
   if (!existsSync(join(web, "index.html"))) {
     console.log("  The web app is not here; starting without it.");
     return;

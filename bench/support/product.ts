@@ -87,7 +87,7 @@ function kindOf(pid: number): string {
   const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
   if (/postgres/.test(command[0] ?? "")) return "PostgreSQL";
   if (command.some((word) => word.endsWith("clickhouse/child.ts"))) return "ClickHouse engine";
-  return command.some((word) => word.endsWith("standalone/main.ts")) ? "Axonize" : "npm";
+  return command.some((word) => word.endsWith("scripts/start.ts")) ? "Axonize" : "npm";
 }
 
 /** The kernel counts in hundredths of a second. */
