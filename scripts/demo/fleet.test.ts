@@ -133,6 +133,27 @@ test("GPU readings stay within what the device can do, and slices name their GPU
   assert.equal(fleet.cluster.devices.filter((device) => device.parent === undefined).length, 16);
 });
 
+test("a GPU that is cut into slices uses at least the memory that its slices use, at every tick", () => {
+  const { points, fleet } = generate({ minutes: 10 });
+  const parents = new Map(fleet.cluster.devices.map(({ uuid, parent }) => [uuid, parent?.uuid]));
+  const cut = new Set([...parents.values()].filter((uuid) => uuid !== undefined));
+  const whole = new Map<string, number>();
+  const slices = new Map<string, number>();
+  for (const point of points.filter(({ metric }) => metric === "hw.gpu.memory.usage")) {
+    const id = String(point.attributes["hw.id"]);
+    const parent = parents.get(id);
+    const key = `${parent ?? id} ${point.timeMs}`;
+    if (parent !== undefined) slices.set(key, (slices.get(key) ?? 0) + valueOf(point));
+    else if (cut.has(id)) whole.set(key, valueOf(point));
+  }
+  assert.equal(slices.size, 120, "one GPU, 10 min of 5 s ticks");
+  for (const [key, used] of slices) {
+    const all = whole.get(key) ?? 0;
+    assert.ok(used > 0 && all >= used, `${key}: ${all} on the GPU, ${used} on its slices`);
+    assert.ok(all - used < 1024 ** 3, `${key}: no more than the driver's own beyond them`);
+  }
+});
+
 const valueOf = (point: DemoPoint): number =>
   typeof point.value === "number" ? point.value : point.value.double;
 

@@ -85,18 +85,28 @@ interface Load {
   utilization: number;
   /** How hard, 0–1. */
   work: number;
+  /** Memory in use. */
+  memoryBytes: number;
 }
 
-/** A GPU that is cut into slices works as much as its slices do, by their share of the memory. */
+/** Of a device that no process holds: the driver's own. */
+const driverMemoryShare = 0.006;
+
+/**
+ * A GPU that is cut into slices works as much as its slices do, by their share of the memory, and
+ * uses what they use; on top comes what the driver keeps for itself.
+ */
 function loadOf(cluster: Cluster, device: Device, timeMs: number, tickMs: number): Load {
   const slices = cluster.devices.filter((slice) => slice.parent === device);
   if (slices.length === 0) return ownLoad(device, timeMs - tickMs, timeMs);
   let work = 0;
+  let memoryBytes = Math.round(device.memoryBytes * driverMemoryShare);
   for (const slice of slices) {
-    const share = slice.memoryBytes / device.memoryBytes;
-    work += share * ownLoad(slice, timeMs - tickMs, timeMs).work;
+    const load = ownLoad(slice, timeMs - tickMs, timeMs);
+    work += (slice.memoryBytes / device.memoryBytes) * load.work;
+    memoryBytes += load.memoryBytes;
   }
-  return { utilization: work, work };
+  return { utilization: work, work, memoryBytes };
 }
 
 function ownLoad(device: Device, fromMs: number, toMs: number): Load {
@@ -114,7 +124,15 @@ function ownLoad(device: Device, fromMs: number, toMs: number): Load {
     doneMs = Math.max(doneMs, to);
   }
   const tickMs = toMs - fromMs;
-  return { utilization: covered / tickMs, work: Math.min(1, work / tickMs) };
+  const utilization = covered / tickMs;
+  const share = device.pod?.memoryShare ?? driverMemoryShare;
+  // An image pipeline takes its activations while it paints; engines reserve everything at once.
+  const slack = device.pod?.model === "stable-diffusion-xl" ? 0.19 * utilization : 0;
+  return {
+    utilization,
+    work: Math.min(1, work / tickMs),
+    memoryBytes: Math.round(device.memoryBytes * (share + slack)),
+  };
 }
 
 interface Measured extends State {
@@ -148,13 +166,11 @@ function measure(
   state.temperature += (Math.min(93, target) - state.temperature) * pull;
   state.energyJoules += Math.round((watts * tickMs) / 1000);
   if (severity > 0.5 && rng.chance(0.05)) state.correctedErrors += rng.int(1, 4);
-  const share = device.pod?.memoryShare ?? 0.006;
-  const slack = device.pod?.model === "stable-diffusion-xl" ? 0.19 * load.utilization : 0;
   return {
     ...state,
     utilization,
     watts,
-    memoryBytes: Math.round(device.memoryBytes * (share + slack)),
+    memoryBytes: load.memoryBytes,
     // Idle clocks are low; a throttled GPU runs at a third of its boost clock.
     clockMhz: Math.round((load.utilization > 0 ? 1755 * (1 - 0.66 * severity) : 345) / 15) * 15,
     activity: {
