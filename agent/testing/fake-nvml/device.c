@@ -74,20 +74,39 @@ PARENT_VALUE(nvmlDeviceGetCurrPcieLinkGeneration, unsigned int, call.gpu->produc
 PARENT_VALUE(nvmlDeviceGetCurrPcieLinkWidth, unsigned int, 16)
 PARENT_VALUE(nvmlDeviceGetPcieReplayCounter, unsigned int, 0)
 
+/* The slot that stands for a slice's GPU instance: its compute instances share its memory. */
+static unsigned int instance_slot(const struct gpu *gpu, unsigned int slot) {
+  for (unsigned int i = 0; i < slot; i += 1)
+    if (gpu->slices[i].present && gpu->slices[i].gi == gpu->slices[slot].gi) return i;
+  return slot;
+}
+static unsigned long long instance_used_mb(const struct call *call, unsigned int slot) {
+  const struct gpu *gpu = call->gpu;
+  struct activity activity = activity_of_slice(call->node, call->gpu_index, slot, script_seconds(call->node));
+  return (unsigned long long)(activity.memory_used * (double)gpu->slices[slot].profile->memory_mb);
+}
+/* On a partitioned GPU nothing is used outside its instances. */
+static unsigned long long gpu_used_mb(const struct call *call) {
+  const struct gpu *gpu = call->gpu;
+  if (!gpu->mig_enabled) return (unsigned long long)(now_of(call).memory_used * (double)gpu->product->memory_mb);
+  unsigned long long used = 0;
+  for (unsigned int slot = 0; slot < MAX_SLOTS; slot += 1)
+    if (gpu->slices[slot].present && instance_slot(gpu, slot) == slot) used += instance_used_mb(call, slot);
+  return used;
+}
 static void memory_of(const struct call *call, unsigned long long *total, unsigned long long *reserved,
                       unsigned long long *used) {
   const unsigned long long mib = 1048576;
-  double t = script_seconds(call->node);
   if (call->slice) {
-    struct activity activity = activity_of_slice(call->node, call->gpu_index, (unsigned int)(call->slice - call->gpu->slices), t);
+    unsigned int slot = (unsigned int)(call->slice - call->gpu->slices);
     *total = call->slice->profile->memory_mb * mib;
     *reserved = 0;
-    *used = (unsigned long long)(activity.memory_used * (double)call->slice->profile->memory_mb) * mib;
+    *used = instance_used_mb(call, instance_slot(call->gpu, slot)) * mib;
     return;
   }
   *total = call->gpu->product->memory_mb * mib;
   *reserved = call->gpu->product->reserved_mb * mib;
-  *used = (unsigned long long)(now_of(call).memory_used * (double)call->gpu->product->memory_mb) * mib;
+  *used = gpu_used_mb(call) * mib;
 }
 /* The whole of a partitioned GPU is told to the privileged only. */
 static bool hidden_aggregate(const struct call *call) {

@@ -25,7 +25,7 @@ def patch(module: Any) -> None:
 
 class _Call:
     def __init__(self, manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        obj = args[0] if args else kwargs.get("obj")
+        obj: Any = args[0] if args else kwargs.get("obj")
         generates = type(obj).__name__ != "EmbeddingReqInput"
         operation = "text_completion" if generates else "embeddings"
         model = getattr(manager, "served_model_name", None) or getattr(manager, "model_path", None)
