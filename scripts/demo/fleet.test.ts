@@ -140,7 +140,8 @@ test("a GPU that is cut into slices uses at least the memory that its slices use
   const whole = new Map<string, number>();
   const slices = new Map<string, number>();
   for (const point of points.filter(({ metric }) => metric === "hw.gpu.memory.usage")) {
-    const id = String(point.attributes["hw.id"]);
+    const id = point.attributes["hw.id"];
+    assert.ok(typeof id === "string");
     const parent = parents.get(id);
     const key = `${parent ?? id} ${point.timeMs}`;
     if (parent !== undefined) slices.set(key, (slices.get(key) ?? 0) + valueOf(point));
