@@ -110,6 +110,28 @@ test("nvidia-ml-py sees MIG slices with holes, ids, attributes, processes, and n
   );
 });
 
+test("a partitioned GPU uses what its instances use, each counted once", () => {
+  const cards = [
+    "gpu 0 a100 mig=1",
+    "slice 0 0 4g.40gb gi=1 start=0",
+    "slice 0 1 1c.3g.40gb gi=2 ci=0 start=4",
+    "slice 0 2 1c.3g.40gb gi=2 ci=1 start=4",
+    "gpu 1 h100 mig=1",
+    "load day",
+  ];
+  using node = createFakeNode(...cards);
+  // Idle at 10 s, bursts at 50 s, decode at 120 s: each device is at its own point of the day.
+  for (const seconds of [10, 50, 120]) {
+    node.write(...cards, `time ${seconds}`);
+    const [gpu, empty] = read(node).gpus;
+    const [four, first, second] = (gpu?.slices ?? []).map((slice) => Number(slice["memoryUsed"]));
+    assert.ok(four !== undefined && first !== undefined && four > 30 * 2 ** 30);
+    assert.equal(first, second, "compute instances share their instance's memory");
+    assert.equal(gpu?.["memoryUsed"], four + first);
+    assert.equal(empty?.["memoryUsed"], 0, "nothing is used where no slice is");
+  }
+});
+
 test("a partitioned GPU hides its aggregates from the unprivileged", () => {
   using node = createFakeNode("node a100-mig7", "privileged 0");
   const [gpu] = read(node).gpus;

@@ -67,6 +67,7 @@ def read_slice(parent, mig, index, supported):
         "power": told(nvmlDeviceGetPowerUsage, mig),
         "utilization": told(nvmlDeviceGetUtilizationRates, mig),
         "memoryTotal": told(lambda h: nvmlDeviceGetMemoryInfo(h).total, mig),
+        "memoryUsed": told(lambda h: nvmlDeviceGetMemoryInfo(h, nvmlMemory_v2).used, mig),
         "placement": told(placement, parent, instance),
         **gpm(lambda s: nvmlGpmMigSampleGet(parent, instance, s), mig, supported),
     }
@@ -86,6 +87,7 @@ def read_gpu(index):
         "capability": told(nvmlDeviceGetCudaComputeCapability, h),
         "memoryTotal": told(lambda d: nvmlDeviceGetMemoryInfo(d).total, h),
         "memoryTotalV2": told(lambda d: nvmlDeviceGetMemoryInfo(d, nvmlMemory_v2).total, h),
+        "memoryUsed": told(lambda d: nvmlDeviceGetMemoryInfo(d, nvmlMemory_v2).used, h),
         "utilization": told(lambda d: [(u := nvmlDeviceGetUtilizationRates(d)).gpu, u.memory], h),
         "power": told(nvmlDeviceGetPowerUsage, h),
         "powerLimit": told(nvmlDeviceGetEnforcedPowerLimit, h),
