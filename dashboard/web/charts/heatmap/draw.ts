@@ -2,7 +2,7 @@
  * Painting of the heat map: cells in the use ramp, percentile lines over them, errors under them.
  */
 import type { Palette } from "../../ui/palette.ts";
-import { countStep, xOfMs, yOfValue, type HeatmapGrid, type PlotSize } from "./geometry.ts";
+import { countStep, percentileStrokes, type HeatmapGrid, type PlotSize } from "./geometry.ts";
 
 export interface HeatmapData extends HeatmapGrid {
   readonly counts: readonly number[];
@@ -69,18 +69,12 @@ function strokeLine(
   context.strokeStyle = color;
   context.lineWidth = width;
   context.beginPath();
-  let open = false;
-  values.forEach((value, i) => {
-    if (value === null || value <= 0) {
-      open = false;
-      return;
-    }
-    const x = xOfMs(data, size, data.fromMs + (i + 0.5) * data.stepMs);
-    const y = yOfValue(data, size, value);
-    if (open) context.lineTo(x, y);
-    else context.moveTo(x, y);
-    open = true;
-  });
+  for (const stroke of percentileStrokes(data, size, values)) {
+    stroke.forEach(([x, y], at) => {
+      if (at === 0) context.moveTo(x, y);
+      else context.lineTo(x, y);
+    });
+  }
   context.stroke();
 }
 

@@ -6,6 +6,7 @@ import {
   cellAt,
   countInBox,
   countStep,
+  percentileStrokes,
   pixelsOfBox,
   valueTicks,
   xOfMs,
@@ -22,6 +23,23 @@ test("a point is in the cell that is drawn there", () => {
   assert.equal(xOfMs(grid, size, 1100), 100);
   assert.equal(yOfValue(grid, size, 1), 100);
   assert.ok(Math.abs(yOfValue(grid, size, 1024)) < 1e-9);
+});
+
+test("a percentile of one column is a dash across it, and of several a line through their middles", () => {
+  const columns = (known: Record<number, number>) =>
+    Array.from({ length: 20 }, (_, column) => known[column] ?? null);
+  assert.deepEqual(percentileStrokes(grid, size, columns({ 4: 1 })), [
+    [
+      [40, 100],
+      [50, 100],
+    ],
+  ]);
+  assert.deepEqual(percentileStrokes(grid, size, columns({ 1: 1, 2: 1, 7: 0 })), [
+    [
+      [15, 100],
+      [25, 100],
+    ],
+  ]);
 });
 
 test("a box of cells covers exactly their pixels and their calls", () => {

@@ -3,6 +3,7 @@
  *
  * Columns are time steps, rows are log-scaled values, lowest at the bottom.
  */
+import { strokesOf, type Point } from "../lone.ts";
 
 export interface HeatmapGrid {
   readonly fromMs: number;
@@ -38,6 +39,21 @@ export function xOfMs(grid: HeatmapGrid, size: PlotSize, ms: number): number {
 export function yOfValue(grid: HeatmapGrid, size: PlotSize, value: number): number {
   const row = Math.log(Math.max(value, 1e-9) / grid.yMin) / Math.log(grid.yRatio);
   return size.height - (row / grid.rows) * size.height;
+}
+
+/** A percentile line: through the middle of its columns, a dash as wide as one where it stands alone. */
+export function percentileStrokes(
+  grid: HeatmapGrid,
+  size: PlotSize,
+  values: readonly (number | null)[],
+): readonly (readonly Point[])[] {
+  const known = values.map((value) => (value !== null && value > 0 ? value : null));
+  return strokesOf(known, {
+    x: (column) => xOfMs(grid, size, grid.fromMs + (column + 0.5) * grid.stepMs),
+    y: (value) => yOfValue(grid, size, value),
+    stepPx: size.width / grid.columns,
+    within: { low: 0, high: size.width },
+  });
 }
 
 export function valueOfRow(grid: HeatmapGrid, row: number): number {

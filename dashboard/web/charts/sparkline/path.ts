@@ -2,6 +2,7 @@
  * The SVG path of a sparkline. Pure. The scale starts at zero unless the values hardly differ from
  * their mean, so that noise does not look like an event.
  */
+import { strokesOf } from "../lone.ts";
 
 export function sparkPath(
   values: readonly (number | null)[],
@@ -15,18 +16,16 @@ export function sparkPath(
   const span = high - low || 1;
   const pad = 1.5;
   const step = values.length > 1 ? width / (values.length - 1) : 0;
-  let path = "";
-  let open = false;
-  values.forEach((value, i) => {
-    if (value === null) {
-      open = false;
-      return;
-    }
-    const y = height - pad - ((value - low) / span) * (height - pad * 2);
-    path += `${open ? "L" : "M"}${(i * step).toFixed(1)} ${y.toFixed(1)}`;
-    open = true;
+  const strokes = strokesOf(values, {
+    x: (at) => at * step,
+    y: (value) => height - pad - ((value - low) / span) * (height - pad * 2),
+    stepPx: step,
+    leastPx: 8,
+    within: { low: 0, high: width },
   });
-  return path;
+  return strokes
+    .map((points) => `M${points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L")}`)
+    .join("");
 }
 
 /** Means over equal parts, at most `most` of them: a sparkline needs no more points than pixels. */

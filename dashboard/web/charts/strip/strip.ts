@@ -2,6 +2,7 @@
  * Strips of one device over time: a heat strip for a ratio, lines and areas for quantities, and
  * event marks. Paints into a given box; unknown stays unpainted, never 0.
  */
+import { strokesOf } from "../lone.ts";
 import type { Palette } from "../../ui/palette.ts";
 import { rampStep } from "../../ui/palette.ts";
 
@@ -109,35 +110,23 @@ function drawLine(
   context.strokeStyle = line.color;
   context.fillStyle = line.color;
   context.lineWidth = 1.5;
-  for (const run of runs(line.values)) {
+  const strokes = strokesOf(line.values, {
+    x: (at) => xOf(scale, (startMs[at] ?? 0) + stepMs / 2),
+    y,
+    stepPx: (stepMs / (scale.toMs - scale.fromMs)) * scale.width,
+    within: { low: -Infinity, high: Infinity },
+  });
+  for (const stroke of strokes) {
     context.beginPath();
-    for (let i = run[0]; i < run[1]; i += 1) {
-      const x = xOf(scale, (startMs[i] ?? 0) + stepMs / 2);
-      context.lineTo(x, y(line.values[i] ?? 0));
-    }
+    for (const [x, value] of stroke) context.lineTo(x, value);
     context.stroke();
     if (!line.fill) continue;
-    context.lineTo(xOf(scale, (startMs[run[1] - 1] ?? 0) + stepMs / 2), height);
-    context.lineTo(xOf(scale, (startMs[run[0]] ?? 0) + stepMs / 2), height);
+    context.lineTo(stroke.at(-1)?.[0] ?? 0, height);
+    context.lineTo(stroke[0]?.[0] ?? 0, height);
     context.globalAlpha = 0.22;
     context.fill();
     context.globalAlpha = 1;
   }
-}
-
-/** Consecutive known values: a hole breaks the line. */
-export function runs(values: Values): readonly (readonly [number, number])[] {
-  const out: [number, number][] = [];
-  let open = -1;
-  for (let i = 0; i <= values.length; i += 1) {
-    const known = i < values.length && values[i] !== null && values[i] !== undefined;
-    if (known && open < 0) open = i;
-    else if (!known && open >= 0) {
-      out.push([open, i]);
-      open = -1;
-    }
-  }
-  return out;
 }
 
 function drawEvents(scale: LaneScale, events: readonly EventMark[], colors: Palette): void {

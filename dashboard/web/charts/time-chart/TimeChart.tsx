@@ -21,7 +21,8 @@ import { useStore } from "../../data/queries.ts";
 import type { MsRange } from "../../data/time.ts";
 import { palette } from "../../ui/palette.ts";
 import { useSize } from "../../ui/use-size.ts";
-import { lonePoints } from "./lone-points.ts";
+import { dashAt, leastDashPx, lonePoints } from "../lone.ts";
+import { lastKnown, wholeSteps, xRange } from "./steps.ts";
 import styles from "./TimeChart.module.css";
 
 export interface SeriesSpec {
@@ -150,20 +151,6 @@ function dataOf(props: TimeChartProps): uPlot.AlignedData {
   ];
 }
 
-/** How many steps are over. Where only the last has values, it is shown all the same. */
-function wholeSteps({ startMs, stepMs, untilMs, series }: TimeChartProps): number {
-  const before = startMs.length - 1;
-  const last = startMs[before];
-  const isCut = untilMs !== undefined && last !== undefined && last + stepMs > untilMs;
-  return isCut && lastKnown(series, before) !== undefined ? before : startMs.length;
-}
-
-function lastKnown(series: readonly SeriesSpec[], whole: number): number | undefined {
-  const known = series.map((s) => s.values.findLastIndex((v, at) => v !== null && at < whole));
-  const index = Math.max(...known);
-  return index >= 0 ? index : undefined;
-}
-
 function optionsFor(latest: { readonly current: PlotProps }, width: number): uPlot.Options {
   const { series, height, zone, syncKey, format, axisTimes = true } = latest.current;
   const colors = palette();
@@ -180,7 +167,7 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
       drag: { x: true, y: false, setScale: false },
     },
     scales: {
-      x: { time: true },
+      x: { time: true, range: (_, low, high) => xRange(latest.current, low, high) },
       y: { range: (_, __, high) => [0, yMax(latest.current, high)] },
     },
     axes: [
@@ -226,6 +213,11 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
           brushed(u, latest.current.onBrush);
         },
       ],
+      drawSeries: [
+        (u, at) => {
+          drawLone(u, at, latest.current);
+        },
+      ],
       draw: [
         (u) => {
           drawBands(u, latest.current.bands ?? [], colors.crit);
@@ -256,12 +248,8 @@ function seriesFor(spec: SeriesSpec, colors: ReturnType<typeof palette>): uPlot.
     label: spec.label,
     stroke: color,
     width: 1.5,
-    points: {
-      show: false,
-      size: 5,
-      fill: color,
-      filter: (u, at) => (spec.look === "bars" ? null : lonePoints(u.data[at] ?? [])),
-    },
+    // Of what has no neighbour, uPlot would draw dots: dashes are drawn instead.
+    points: { show: false, filter: () => null },
     spanGaps: false,
   };
   if (spec.look === "line") return base;
@@ -273,6 +261,26 @@ function seriesFor(spec: SeriesSpec, colors: ReturnType<typeof palette>): uPlot.
 /** Tokens are six-digit hex: two more digits are the opacity. */
 function translucent(color: string): string {
   return color.length === 7 ? `${color}2e` : color;
+}
+
+/** Values that no line shows, as dashes as wide as a step. */
+function drawLone(u: uPlot, at: number, { stepMs, series }: TimeChartProps): void {
+  const [spec, values] = [series[at - 1], u.data[at]];
+  if (spec === undefined || values === undefined || spec.look === "bars") return;
+  const ratio = window.devicePixelRatio || 1;
+  const { left, width } = u.bbox;
+  const xOf = (seconds: number): number => u.valToPos(seconds, "x", true);
+  u.ctx.fillStyle = spec.color(palette());
+  for (const lone of lonePoints(values)) {
+    const seconds = u.data[0][lone] ?? 0;
+    const [from, to] = dashAt(
+      xOf(seconds),
+      { stepPx: xOf(seconds + stepMs / 1e3) - xOf(seconds), leastPx: leastDashPx * ratio },
+      { low: left, high: left + width },
+    );
+    const y = u.valToPos(values[lone] ?? 0, "y", true);
+    u.ctx.fillRect(from, y - ratio, to - from, 2 * ratio);
+  }
 }
 
 function brushed(u: uPlot, onBrush: ((range: MsRange) => void) | undefined): void {
