@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import {
   hugeTraceId,
   startFixtureServer,
@@ -16,6 +16,7 @@ import { livePeriodMs } from "../../dashboard/web/data/live.ts";
 import { seriousProblems } from "./support/web-axe.ts";
 import { buildWeb, type WebBuild } from "./support/web-build.ts";
 import { openChromium } from "./support/web-chromium.ts";
+import { openPage, type Open, type View } from "./support/web-open.ts";
 
 let web: WebBuild;
 let browser: Browser;
@@ -33,35 +34,8 @@ after(async () => {
   await web[Symbol.asyncDispose]();
 });
 
-interface Open extends AsyncDisposable {
-  readonly page: Page;
-  readonly errors: string[];
-}
-
-interface View {
-  readonly width?: number;
-  readonly light?: boolean;
-  readonly url?: string;
-  readonly admin?: boolean;
-}
-
-async function open(path: string, view: View = {}): Promise<Open> {
-  const context: BrowserContext = await browser.newContext({
-    viewport: { width: view.width ?? 1440, height: 900 },
-    colorScheme: view.light ? "light" : "dark",
-    reducedMotion: "reduce",
-  });
-  const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
-  const errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(error.message));
-  if (view.admin) {
-    const keys = JSON.stringify({ query: "axk_admin", admin: "axk_admin", tenant: "" });
-    await page.addInitScript(`sessionStorage.setItem("axonize.keys", ${JSON.stringify(keys)})`);
-  }
-  await page.goto((view.url ?? full.url) + path);
-  return { page, errors, [Symbol.asyncDispose]: () => context.close() };
-}
+const open = async (path: string, view: View = {}): Promise<Open> =>
+  await openPage(browser, (view.url ?? full.url) + path, view);
 
 async function firstTrace(search: string): Promise<string> {
   const response = await fetch(`${full.url}/api/v1/traces?limit=1&${search}`);
@@ -162,7 +136,8 @@ test("a facet filters, and no match offers the way back", async () => {
   await using view = await open("/requests?q=model:nothing-like-this");
   await view.page.getByText("No request matches").waitFor();
   await view.page.getByRole("button", { name: "Clear the filter" }).last().click();
-  await view.page.getByRole("button", { name: /^qwen3-32b/ }).click();
+  await view.page.getByText("Numbers count spans, not requests").waitFor();
+  await view.page.getByRole("button", { name: /^qwen3-32b [\d.,]+ ?k? spans$/ }).click();
   await view.page.waitForURL(/q=model:qwen3-32b/);
   await until(view.page, everyRow("qwen3"));
 });
@@ -263,6 +238,10 @@ test("a device page says how its time was split and who had it; an unattributed 
       .first()
       .waitFor();
     await view.page.getByRole("list", { name: "Pods and processes over time" }).waitFor();
+    // The head's last reading and the charts' means of the same quantity differ: each says what it is.
+    await view.page.getByText("Power · last", { exact: true }).waitFor();
+    const power = view.page.getByRole("figure").filter({ hasText: /^Power/ });
+    await power.getByText(/^mean of \d.* at \d/).waitFor();
     assert.deepEqual(await seriousProblems(view.page), []);
     assert.deepEqual(view.errors, []);
   }

@@ -1,12 +1,14 @@
 /**
- * Facets with counts under the current filter: click keeps a value, alt-click excludes it.
+ * Facets with counts of spans under the current filter: click keeps a value, alt-click excludes it.
+ *
+ * Spans, and it says so: distinct requests took 50 times as long over 5 M spans (16 s for 0.3 s).
  */
 import { ChevronRight } from "lucide-react";
 import { useState, type ReactNode } from "react";
 import type { FacetList } from "@axonize/core/contract/trace";
 import { labelOf } from "../../data/device.ts";
 import { hasTerm, toggleTerm, type FilterKey } from "../../data/filter.ts";
-import { count, say } from "../../data/format.ts";
+import { count, plural, say } from "../../data/format.ts";
 import { useEndpoint, useRefresh } from "../../data/queries.ts";
 import type { Scope } from "../../data/url.ts";
 import { useDeviceLabels } from "../../data/use-device-labels.ts";
@@ -43,6 +45,8 @@ const openFirst: ReadonlySet<string> = new Set([
   "operation",
 ]);
 const shortList = 7;
+const countsWhat =
+  "How many spans that match the rest of the filter have the value. A request has as many as it has steps, so one of the list beside may count several times, and under several values.";
 
 export function FacetColumn(props: {
   readonly scope: Scope;
@@ -73,7 +77,13 @@ export function FacetColumn(props: {
     .sort((a, b) => order.indexOf(a.key) - order.indexOf(b.key));
   return (
     <div className={styles.column}>
-      {shown.length === 0 ? <p className={styles.empty}>No values in this range.</p> : null}
+      {shown.length === 0 ? (
+        <p className={styles.empty}>No values in this range.</p>
+      ) : (
+        <p className={styles.unit} title={countsWhat}>
+          Numbers count spans, not requests
+        </p>
+      )}
       {shown.map((facet) => (
         <FacetGroup
           key={facet.key}
@@ -113,7 +123,9 @@ function FacetGroup(props: {
       >
         <ChevronRight size={13} className={open ? styles.open : styles.closed} aria-hidden="true" />
         {labels[facet.key]}
-        <span className={styles.total}>{values.length + facet.otherCount}</span>
+        <span className={styles.total} title={plural(values.length + facet.otherCount, "value")}>
+          {values.length + facet.otherCount}
+        </span>
       </button>
       {open ? (
         <ul>
@@ -126,7 +138,7 @@ function FacetGroup(props: {
                   className={styles.value}
                   aria-pressed={state !== "none"}
                   data-state={state}
-                  title={`${key === "gpu" ? value : named(key, value, devices)}\nClick to keep, alt-click to exclude`}
+                  title={`${key === "gpu" ? value : named(key, value, devices)}: ${plural(n, "span")}\nClick to keep, alt-click to exclude`}
                   onClick={(event) => {
                     const not = key !== "status" && (event.altKey || state === "not");
                     onFilter(toggleTerm(filter, key, value, not));
@@ -141,7 +153,10 @@ function FacetGroup(props: {
                     {state === "not" ? "not " : ""}
                     {named(key, value, devices)}
                   </span>
-                  <span className={styles.count}>{say(count(n))}</span>
+                  <span className={styles.count}>
+                    {say(count(n))}
+                    <span className="visually-hidden"> {n === 1 ? "span" : "spans"}</span>
+                  </span>
                 </button>
               </li>
             );
