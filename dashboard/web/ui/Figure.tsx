@@ -19,12 +19,13 @@ export interface FigureProps {
   readonly q: Quantity;
   readonly note?: ReactNode;
   readonly align?: "left" | "right";
+  readonly title?: string;
 }
 
 /** A page number: label above, value, a line below. */
-export function Figure({ label, q, note, align = "left" }: FigureProps): ReactNode {
+export function Figure({ label, q, note, align = "left", title }: FigureProps): ReactNode {
   return (
-    <div className={align === "left" ? styles.figure : styles.figureRight}>
+    <div className={align === "left" ? styles.figure : styles.figureRight} title={title}>
       <div className={styles.label}>{label}</div>
       <div className={styles.value}>
         {q.value}

@@ -43,6 +43,8 @@ export interface TimeChartProps {
   /** Charts with one key share their crosshair. */
   readonly syncKey: string;
   readonly format: (value: number | null | undefined) => Quantity;
+  /** What a step's value is of the readings in it, where it stands beside a reading. */
+  readonly each?: "mean" | "highest";
   readonly max?: number | null;
   readonly marks?: readonly { readonly ms: number; readonly bad: boolean }[];
   /** Stretches that are shaded, e.g. in which the device slowed itself. */
@@ -76,7 +78,7 @@ export function TimeChart(props: TimeChartProps): ReactNode {
           ))}
         </span>
         {index === undefined ? null : (
-          <StepTime ms={startMs[index] ?? 0} stepMs={props.stepMs} zone={zone} />
+          <StepTime ms={startMs[index] ?? 0} stepMs={props.stepMs} zone={zone} each={props.each} />
         )}
       </figcaption>
       <Plot
@@ -94,12 +96,15 @@ function StepTime(props: {
   readonly ms: number;
   readonly stepMs: number;
   readonly zone: Zone;
+  readonly each: TimeChartProps["each"];
 }): ReactNode {
-  const { ms, stepMs, zone } = props;
-  const step = say(durationMs(stepMs));
+  const { ms, stepMs, zone, each } = props;
+  const step = tick(durationMs(stepMs));
+  const of = each === undefined ? "values" : each === "mean" ? "mean readings" : "highest readings";
   return (
-    <span className={styles.at} title={`The values of the ${step} from ${dateTime(ms, zone)}`}>
-      at {clock(ms, zone, stepMs % 60e3 === 0 ? "minute" : "second")}
+    <span className={styles.at} title={`The ${of} of the ${step} from ${dateTime(ms, zone)}`}>
+      {each === undefined ? "" : `${each} of ${step} `}at{" "}
+      {clock(ms, zone, stepMs % 60e3 === 0 ? "minute" : "second")}
     </span>
   );
 }

@@ -7,22 +7,16 @@ import type { ReactNode } from "react";
 import type { Gpu, GpuMetrics } from "@axonize/core/contract/gpu";
 import { Holders } from "../../charts/holders/Holders.tsx";
 import { holderName } from "../../charts/holders/lanes.ts";
-import {
-  axisWidth,
-  rightPad,
-  TimeChart,
-  type SeriesSpec,
-} from "../../charts/time-chart/TimeChart.tsx";
+import { axisWidth, rightPad, TimeChart } from "../../charts/time-chart/TimeChart.tsx";
 import {
   bytes,
   clock,
+  dateTime,
   day,
   durationMs,
-  noValue,
   percent,
   say,
   timeMs,
-  type Quantity,
 } from "../../data/format.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
 import { livePeriodMs } from "../../data/live.ts";
@@ -35,6 +29,7 @@ import { CopyButton } from "../../ui/CopySnippet.tsx";
 import { Figure } from "../../ui/Figure.tsx";
 import { PageHead } from "../../ui/PageHead.tsx";
 import { EmptyState, SkeletonRows, problemFrom } from "../../ui/State.tsx";
+import { chartsOf, rounded } from "./charts.ts";
 import { NoSuchDevice } from "./NoSuchDevice.tsx";
 import styles from "./Page.module.css";
 import { Slices } from "./Slices.tsx";
@@ -63,7 +58,7 @@ export function Page(): ReactNode {
     >
       {(device) => (
         <div className={styles.page}>
-          <Header gpu={device} />
+          <Header gpu={device} live={scope.live} />
           <div className={styles.body}>
             <Answered
               query={metrics}
@@ -80,8 +75,13 @@ export function Page(): ReactNode {
   );
 }
 
-function Header({ gpu }: { readonly gpu: Gpu }): ReactNode {
+function Header({ gpu, live }: { readonly gpu: Gpu; readonly live: boolean }): ReactNode {
+  const zone = useStore(zoneStore);
   const r = gpu.reading;
+  // The charts beside it show means: the two differ, and each says what it is.
+  const when = live && !gpu.stale ? "now" : "last";
+  const title = `The newest reading in the range; the device last reported ${dateTime(timeMs(gpu.lastSeen), zone)}. The charts show a mean or the highest of each step.`;
+  const reading = { title, align: "right" } as const;
   return (
     <PageHead
       title={`${gpu.node === "" ? "this host" : gpu.node} / ${deviceName(gpu)}`}
@@ -118,16 +118,20 @@ function Header({ gpu }: { readonly gpu: Gpu }): ReactNode {
       figures={
         <>
           <Figure
-            label={r.smActivityRatio === null ? "Utilisation" : "SM active"}
+            label={`${r.smActivityRatio === null ? "Utilisation" : "SM active"} · ${when}`}
             q={percent(r.smActivityRatio ?? r.utilizationRatio)}
-            align="right"
+            {...reading}
           />
-          <Figure label="Memory" q={bytes(r.memoryUsedBytes)} align="right" />
+          <Figure label={`Memory · ${when}`} q={bytes(r.memoryUsedBytes)} {...reading} />
           {/* A slice has neither: its card does. */}
           {gpu.parentUuid !== "" && r.powerWatts === null ? null : (
             <>
-              <Figure label="Power" q={rounded(r.powerWatts, "W")} align="right" />
-              <Figure label="Temperature" q={rounded(r.temperatureCelsius, "°C")} align="right" />
+              <Figure label={`Power · ${when}`} q={rounded(r.powerWatts, "W")} {...reading} />
+              <Figure
+                label={`Temperature · ${when}`}
+                q={rounded(r.temperatureCelsius, "°C")}
+                {...reading}
+              />
             </>
           )}
           <Figure
@@ -139,76 +143,6 @@ function Header({ gpu }: { readonly gpu: Gpu }): ReactNode {
       }
     />
   );
-}
-
-function rounded(value: number | null | undefined, unit: string): Quantity {
-  return value === null || value === undefined
-    ? noValue
-    : { value: Math.round(value).toLocaleString("en-US"), unit };
-}
-
-interface ChartSpec {
-  readonly title: string;
-  readonly format: (value: number | null | undefined) => Quantity;
-  readonly max: number | null;
-  readonly series: readonly SeriesSpec[];
-}
-
-function chartsOf({
-  series: s,
-  memoryTotalBytes,
-  powerLimitWatts,
-}: GpuMetrics): readonly ChartSpec[] {
-  const line = (
-    label: string,
-    values: readonly (number | null)[],
-    color: SeriesSpec["color"],
-    look: SeriesSpec["look"] = "line",
-  ): SeriesSpec => ({ label, values, color, look });
-  const all: readonly ChartSpec[] = [
-    {
-      title: "Activity",
-      format: percent,
-      max: 1,
-      series: [
-        line("SM", s.smActivityRatio, (c) => c.use[6] ?? "", "area"),
-        line("tensor", s.tensorActivityRatio, (c) => c.category[0] ?? ""),
-        line("bandwidth", s.dramActivityRatio, (c) => c.category[1] ?? ""),
-        line("utilisation", s.utilizationRatio, (c) => c.muted),
-      ],
-    },
-    {
-      title: "Memory",
-      format: bytes,
-      max: memoryTotalBytes,
-      series: [line("used", s.memoryUsedBytes, (c) => c.use[5] ?? "", "area")],
-    },
-    {
-      title: "Power",
-      format: (v) => rounded(v, "W"),
-      max: powerLimitWatts,
-      series: [line("draw", s.powerWatts, (c) => c.heat[6] ?? "")],
-    },
-    {
-      title: "Temperature",
-      format: (v) => rounded(v, "°C"),
-      max: 100,
-      series: [line("GPU", s.temperatureCelsius, (c) => c.crit)],
-    },
-    {
-      title: "SM clock",
-      format: (v) => rounded(v, "MHz"),
-      max: null,
-      series: [line("SM", s.smClockMhz, (c) => c.category[7] ?? "")],
-    },
-  ];
-  // A reading that nobody took has no chart, rather than an empty one.
-  return all
-    .map((chart) => ({
-      ...chart,
-      series: chart.series.filter(({ values }) => values.some((v) => v !== null)),
-    }))
-    .filter(({ series }) => series.length > 0);
 }
 
 function Charts({ gpu, metrics }: { readonly gpu: Gpu; readonly metrics: GpuMetrics }): ReactNode {
@@ -249,6 +183,7 @@ function Charts({ gpu, metrics }: { readonly gpu: Gpu; readonly metrics: GpuMetr
           syncKey="device"
           format={chart.format}
           max={chart.max}
+          each={chart.each}
           binary={chart.title === "Memory"}
           marks={marks}
           bands={bands}
