@@ -109,7 +109,15 @@ export const System = z
       bytesPerSecond: z.number(),
       lagMs: z.number().nullable().describe("Age of the oldest span not yet acknowledged."),
       lastSpanAt: Timestamp.nullable(),
-      rejects: z.array(z.object({ reason: z.string(), count: z.number() })),
+      rejects: z.array(
+        z.object({
+          reason: z.string(),
+          count: z.number(),
+          advice: z
+            .string()
+            .describe("What the sender should do; empty where the reason says it already."),
+        }),
+      ),
     }),
     tables: z.array(
       z.object({ name: z.string(), rows: z.number(), bytes: z.number(), parts: z.number() }),

@@ -89,10 +89,10 @@ export function createDoor(deps: {
   const count: Door["count"] = ({ signal, transport }, outcome) => {
     const label = outcome.kind === "accepted" ? "accepted" : outcome.code;
     deps.metrics.requests.inc({ signal: signal ?? "unknown", transport, outcome: label });
-    // Whatever asks for a path that is no endpoint (a probe, a scanner) sent no telemetry.
-    if (outcome.kind === "refused" && signal !== undefined) {
-      deps.tally.rejected(outcome.code, 1);
-    }
+    if (outcome.kind === "accepted") return;
+    // A probe or a scanner at a path that is no endpoint sent no telemetry, and has no reason.
+    const reason = outcome.reason ?? (signal === undefined ? undefined : outcome.code);
+    if (reason !== undefined) deps.tally.rejected(reason, 1);
   };
   return {
     count,

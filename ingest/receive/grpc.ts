@@ -27,6 +27,7 @@ import { logsRefusal, refused, type Outcome, type Signal } from "./outcome.ts";
 import { sniffProtocol } from "./sniff.ts";
 import type { Peers } from "./peers.ts";
 import type { Receiver, ReceiverOptions } from "./receiver.ts";
+import { refuseMethod } from "./wrong-path.ts";
 
 const methods: Readonly<Record<string, Signal | "logs">> = {
   "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",
@@ -125,13 +126,14 @@ async function serve(
     stream.end("This port takes OTLP over gRPC; OTLP over HTTP has a port of its own (4318).\n");
     return;
   }
-  const method = methods[headers[":path"] ?? ""];
+  const path = headers[":path"] ?? "";
+  const method = methods[path];
   const finish = (outcome: Outcome): void => {
     deps.door.count({ signal: method, transport: "grpc" }, outcome);
     sendOutcome(stream, outcome, method === "metrics" ? "metrics" : "traces");
   };
   if (method === undefined) {
-    finish(refused("not-found", "There is no such method here: only OTLP's Export."));
+    finish(refuseMethod(path));
     return;
   }
   if (method === "logs") {

@@ -27,6 +27,7 @@ import {
 } from "./outcome.ts";
 import type { Peers } from "./peers.ts";
 import type { Receiver, ReceiverOptions } from "./receiver.ts";
+import { refusePath } from "./wrong-path.ts";
 
 interface HttpDeps {
   door: Door;
@@ -110,7 +111,8 @@ interface Exchange {
 async function serve(deps: HttpDeps, options: ReceiverOptions, exchange: Exchange): Promise<void> {
   const { request, response } = exchange;
   setCorsHeaders(request, response);
-  const signal = paths[(request.url ?? "/").replace(/[?#].*$/, "")];
+  const path = (request.url ?? "/").replace(/[?#].*$/, "");
+  const signal = paths[path];
   if (request.method === "OPTIONS" && signal !== undefined) {
     answerPreflight(request, response);
     return;
@@ -120,7 +122,10 @@ async function serve(deps: HttpDeps, options: ReceiverOptions, exchange: Exchang
     deps.door.count({ signal, transport: "http" }, outcome);
     await send(deps, exchange, { outcome, signal, encoding: encoding ?? "json" });
   };
-  const early = refuseByHead(request, signal, encoding);
+  const early =
+    signal === undefined
+      ? refusePath(path, { method: request.method, encoding })
+      : refuseByHead(request, signal, encoding);
   if (early !== undefined || signal === undefined || signal === "logs" || encoding === undefined) {
     await finish(early ?? logsRefusal);
     return;
@@ -154,15 +159,12 @@ async function serve(deps: HttpDeps, options: ReceiverOptions, exchange: Exchang
   await finish(await ticket.submit(body, { gzip }));
 }
 
-/** What path, method and headers alone refuse. */
+/** What method and headers alone refuse at an endpoint. */
 function refuseByHead(
   request: IncomingMessage,
-  signal: Signal | "logs" | undefined,
+  signal: Signal | "logs",
   encoding: Encoding | undefined,
 ): Refused | undefined {
-  if (signal === undefined) {
-    return refused("not-found", "OTLP is taken at POST /v1/traces and /v1/metrics.");
-  }
   if (request.method !== "POST") {
     return refused("method-not-allowed", "OTLP is sent with POST.");
   }

@@ -3,6 +3,7 @@
  * "Failures" and "Throttling"). Clients drop what comes back as INTERNAL, UNKNOWN or 500, so those
  * never appear here: what may pass is said with a retry hint.
  */
+import { adviceOf, type AdvisedReason } from "@axonize/core/contract/refusal-advice";
 
 export const signals = ["traces", "metrics"] as const;
 export type Signal = (typeof signals)[number];
@@ -21,6 +22,8 @@ export interface Accepted {
 export interface Refused {
   kind: "refused";
   code: RefusalCode;
+  /** What the System page counts it as, where the code alone would not say what to do. */
+  reason?: AdvisedReason;
   message: string;
   /** When trying again makes sense; undefined when it does not. */
   retryAfterMs?: number;
@@ -59,7 +62,10 @@ export const refused = (code: RefusalCode, message: string, retryAfterMs?: numbe
 /** A hint between `ms` and twice as much, so that clients do not come back all at once. */
 export const withJitter = (ms: number): number => Math.round(ms * (1 + Math.random()));
 
-export const logsRefusal: Refused = refused(
-  "not-found",
-  "Axonize keeps traces and metrics, not logs: send logs to a log store and switch this exporter off.",
-);
+/** Telemetry that came to where none is taken: told, and counted with what to do. */
+export const misplaced = (reason: AdvisedReason): Refused => ({
+  ...refused("not-found", adviceOf(reason)),
+  reason,
+});
+
+export const logsRefusal: Refused = misplaced("logs-not-kept");

@@ -55,7 +55,7 @@ const ready: readonly {
   { path: () => `/requests/${slowest}`, shows: "text=slower than" },
   { path: () => "/fleet?live=0", shows: "text=gpu-node-7" },
   { path: () => "/settings", shows: "text=Usage, last 30 days", admin: true },
-  { path: () => "/system", shows: "text=Parts that run" },
+  { path: () => "/system", shows: "text=send OTLP traces to POST /v1/traces" },
 ];
 
 test("no page has a serious accessibility problem in either theme, and each fits a phone and a wall", async () => {

@@ -5,6 +5,7 @@
  * tenant's key sees that the stores answer; figures of the whole installation are the admin's (and
  * those of the one who runs standalone on this machine).
  */
+import { adviceFor } from "@axonize/core/contract/refusal-advice";
 import type { System } from "@axonize/core/contract/system";
 import type { ClickHouseClient } from "@axonize/core/runtime/clickhouse";
 import type { Clock } from "@axonize/core/runtime/clock";
@@ -197,7 +198,7 @@ function ingestFrom(
     lagMs: lags.length === 0 ? null : Math.max(...lags),
     lastSpanAt: newestMs === undefined ? null : rfc3339FromMs(newestMs),
     rejects: [...rejects]
-      .map(([reason, count]) => ({ reason, count }))
+      .map(([reason, count]) => ({ reason, count, advice: adviceFor(reason) }))
       .sort((a, b) => b.count - a.count),
   };
 }

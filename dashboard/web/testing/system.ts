@@ -90,9 +90,14 @@ function makeSystem(nowMs: number, last: Call | undefined, empty: boolean): Syst
       rejects: empty
         ? []
         : [
-            { reason: "invalidTraceId", count: 41 },
-            { reason: "endBeforeStart", count: 7 },
-            { reason: "attributesTooLarge", count: 2 },
+            { reason: "invalid_trace_id", count: 41, advice: "" },
+            {
+              reason: "wrong-path-traces",
+              count: 12,
+              advice:
+                "The path looks like the one for traces and is another: send OTLP traces to POST /v1/traces, spelled exactly so, without a slash at its end.",
+            },
+            { reason: "too-large", count: 2, advice: "" },
           ],
     },
     tables: [

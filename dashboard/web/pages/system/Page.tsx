@@ -233,7 +233,7 @@ function Rejects({ data }: { readonly data: System }): ReactNode {
       {data.ingest.rejects.length === 0 ? (
         <p className={styles.quiet}>Nothing has been refused since the start.</p>
       ) : null}
-      {data.ingest.rejects.map(({ reason, count: n }) => (
+      {data.ingest.rejects.map(({ reason, count: n, advice }) => (
         <div key={reason} className={styles.reject}>
           <code>{reason}</code>
           <div className={styles.track} aria-hidden="true">
@@ -242,6 +242,7 @@ function Rejects({ data }: { readonly data: System }): ReactNode {
           <span className={styles.number}>
             <Num q={count(n)} />
           </span>
+          {advice === "" ? null : <p className={styles.advice}>{advice}</p>}
         </div>
       ))}
     </Section>
