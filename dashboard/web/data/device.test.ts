@@ -1,7 +1,14 @@
 // Names of devices, and the filter for what ran on one.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { deviceLabels, deviceName, labelOf, requestsFilter, whyNoActivity } from "./device.ts";
+import {
+  deviceLabels,
+  deviceName,
+  labelOf,
+  requestsFilter,
+  shortLabelOf,
+  whyNoActivity,
+} from "./device.ts";
 
 const uuid = "GPU-0f0b1d79-1111-2222-3333-444455556666";
 const held = [{ namespace: "serving", name: "vllm-0", container: "vllm" }];
@@ -32,6 +39,10 @@ test("among others a slice is called by its profile and its card's number, a str
   assert.equal(labelOf(labels, slice.uuid), "3g.40gb · GPU 2");
   assert.equal(labelOf(labels, "MIG-lost"), "3g.40gb");
   assert.equal(labelOf(labels, "MIG-ffffffff-1111"), "MIG-ffffffff…");
+  const short = [uuid, slice.uuid, "MIG-lost", "MIG-ffffffff-1111"].map((each) =>
+    shortLabelOf(labels, each),
+  );
+  assert.deepEqual(short, ["GPU 2", "3g.40gb", "3g.40gb", "ffffff"]);
 });
 
 test("no activity is said with its cause, which on Ampere's slices nobody can mend", () => {

@@ -37,6 +37,12 @@ export function deviceLabels(
 export const labelOf = (labels: ReadonlyMap<string, string>, uuid: string): string =>
   labels.get(uuid) ?? shortUuid(uuid);
 
+/** Where a table has no room for more: `GPU 2`, a slice `3g.40gb`, else the beginning of its UUID. */
+export function shortLabelOf(labels: ReadonlyMap<string, string>, uuid: string): string {
+  const [first = ""] = (labels.get(uuid) ?? "").split(" · ");
+  return first === "" ? uuid.replace(/^(GPU|MIG)-/, "").slice(0, 6) : first;
+}
+
 /** Where nobody told more: enough of it to tell neighbours apart. */
 export const shortUuid = (uuid: string): string =>
   uuid.length > 14 ? `${uuid.slice(0, 12)}…` : uuid;

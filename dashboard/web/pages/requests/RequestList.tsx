@@ -16,7 +16,7 @@ import {
   timeMs,
   type Zone,
 } from "../../data/format.ts";
-import { labelOf } from "../../data/device.ts";
+import { levelMarks } from "../../data/level.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
 import { useStore } from "../../data/queries.ts";
 import type { SearchRecord } from "../../data/url-state.ts";
@@ -25,6 +25,7 @@ import { StatusText } from "../../ui/Badge.tsx";
 import { Num } from "../../ui/Figure.tsx";
 import { PhaseBar } from "../../ui/PhaseBar.tsx";
 import { useSize } from "../../ui/use-size.ts";
+import { GpuCell, gpuTitle } from "./GpuCell.tsx";
 import styles from "./RequestList.module.css";
 import { nextSort, sortToUrl, type Sort, type SortKey } from "./rows.ts";
 import type { RequestRows } from "./use-request-rows.ts";
@@ -49,6 +50,7 @@ const columns: readonly {
   readonly id: string;
   readonly label: string;
   readonly number: boolean;
+  readonly title?: string;
 }[] = [
   { key: "startTime", id: "time", label: "Time", number: false },
   { key: "", id: "status", label: "Status", number: false },
@@ -61,7 +63,7 @@ const columns: readonly {
   { key: "inputTokens", id: "input", label: "In", number: true },
   { key: "outputTokens", id: "output", label: "Out", number: true },
   { key: "", id: "spans", label: "Spans", number: true },
-  { key: "", id: "gpu", label: "GPU", number: false },
+  { key: "", id: "gpu", label: "GPU", number: false, title: levelMarks },
   { key: "", id: "pod", label: "Pod", number: false },
 ];
 
@@ -164,6 +166,7 @@ function HeadCell(props: {
     <div
       role="columnheader"
       className={`${styles.cell} ${column.number ? styles.number : ""} ${styles[column.id] ?? ""}`}
+      title={column.title}
       aria-sort={active ? (sort.order === "desc" ? "descending" : "ascending") : undefined}
     >
       {key === "" ? (
@@ -274,7 +277,12 @@ function Row({
       {cell("input", true, <Num q={count(row.inputTokens)} />)}
       {cell("output", true, <Num q={count(row.outputTokens)} />)}
       {cell("spans", true, <Num q={count(row.spanCount)} />)}
-      {cell("gpu", false, <GpuCell row={row} devices={devices} />, gpuTitle(row, devices))}
+      {cell(
+        "gpu",
+        false,
+        <GpuCell row={row} devices={devices} short={height === narrowPx} />,
+        gpuTitle(row, devices),
+      )}
       {cell(
         "pod",
         false,
@@ -302,21 +310,4 @@ function phaseTitle(row: TraceRow): string {
     .filter(([, ms]) => ms !== null)
     .map(([name, ms]) => `${name} ${say(durationMs(ms))}`);
   return known.length === 0 ? "phases not reported" : known.join(" · ");
-}
-
-type GpuCellProps = Pick<RowProps, "row" | "devices">;
-
-function GpuCell({ row: { gpus }, devices }: GpuCellProps): ReactNode {
-  const [first] = gpus;
-  if (first === undefined) return <span className={styles.quiet}>–</span>;
-  return gpus.length === 1 ? labelOf(devices, first) : `${gpus.length} GPUs`;
-}
-
-function gpuTitle(row: TraceRow, devices: ReadonlyMap<string, string>): string {
-  if (row.gpus.length === 0) return row.gpuLevel;
-  const names = row.gpus.map((uuid) => {
-    const name = devices.get(uuid);
-    return name === undefined ? uuid : `${name} (${uuid})`;
-  });
-  return `${names.join(", ")}: ${row.gpuLevel}`;
 }
