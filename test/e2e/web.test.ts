@@ -236,6 +236,12 @@ test("a selected span shows attributes, captured content and events", async () =
   await band.getByText("vllm-worker").waitFor();
 });
 
+test("a call known from its caller alone says what a caller cannot see, and who can", async () => {
+  await using view = await open(`/requests/${await firstTrace("model=gpt-4.1-mini")}`);
+  await view.page.getByText(/^Only the caller told of this call, .* A server of yours/).waitFor();
+  await view.page.getByText("caller's pod").waitFor();
+});
+
 test("a device page says how its time was split and who had it; an unattributed one says why", async () => {
   const response = await fetch(`${full.url}/api/v1/gpus`);
   const { items } = (await response.json()) as { items: Gpu[] }; // Safe: our own fixture.

@@ -136,6 +136,12 @@ test("a pod that no sample names, and a call without a pod, have no device and s
   const unknown = await ask(call("vllm-9"));
   assert.deepEqual([unknown.trace.resourceGpus, unknown.trace.gpuLevel], [[], "unattributed"]);
   assert.match(unknown.lanes.reason, /no GPU sample of the time names pod serving\/vllm-9/);
+  assert.doesNotMatch(unknown.lanes.reason, /caller/);
+  const byCaller = await ask(call("chat-app-1", { kind: 3 }));
+  assert.match(
+    byCaller.lanes.reason,
+    /serving\/chat-app-1 as the holder of one\. That is its caller/,
+  );
   const elsewhere = await ask(call("vllm-0", { namespace: "other" }));
   assert.deepEqual(elsewhere.lanes.lanes, []);
   const bare = await ask(call(""));

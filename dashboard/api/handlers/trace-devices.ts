@@ -7,7 +7,7 @@
  * that samples of the time name. A payload proves nothing about pods: for a tenant these two ways are
  * open only to pods of its own namespaces, the last one to who may see every device anyway.
  */
-import type { Trace } from "@axonize/core/contract/trace";
+import { SpanKind, type Trace } from "@axonize/core/contract/trace";
 import type { Mode, SightDeps } from "../gpus/sight.ts";
 import { seesAllDevices } from "../gpus/sight.ts";
 import { warningText, whyUnsure } from "../gpus/unsure.ts";
@@ -62,11 +62,14 @@ export async function devicesOfTrace(
       "No span of this trace names a device or a pod: nothing told which GPU it ran on.",
     );
   }
+  const whose = isCallersPod(head, named)
+    ? " That is its caller's pod: only the server's own spans tell where it ran."
+    : "";
   if (!seesAll) {
     return none(
       "unattributed",
       pods.length > 0
-        ? `No agent reports devices of pod ${pods.map(nameOf).join(", ")} for this time.`
+        ? `No agent reports devices of pod ${pods.map(nameOf).join(", ")} for this time.${whose}`
         : "No span of this trace names a device. They name a pod, but a span's word proves nothing about pods, and its namespace is not bound to this tenant.",
     );
   }
@@ -81,8 +84,14 @@ export async function devicesOfTrace(
       }
     : none(
         "unattributed",
-        `No span of this trace names a device, and no GPU sample of the time names pod ${pods.map(nameOf).join(", ")} as the holder of one.`,
+        `No span of this trace names a device, and no GPU sample of the time names pod ${pods.map(nameOf).join(", ")} as the holder of one.${whose}`,
       );
+}
+
+/** A client's span tells its own pod, which says nothing of the server that it called. */
+function isCallersPod(head: TraceRecord, named: readonly Pod[]): boolean {
+  const isCaller = head.isCall === 1 && SpanKind.options[head.callKind] === "client";
+  return isCaller && named.every(({ pod }) => pod === head.pod);
 }
 
 interface Pod {

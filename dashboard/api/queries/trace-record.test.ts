@@ -53,6 +53,7 @@ function randomTrace(random: (most: number) => number): TestSpan[] {
       engine: one("", "vllm"),
       operation: one("", "chat", "execute_tool", "invoke_agent"),
       status: random(3),
+      kind: 1 + random(3),
       session: one("", "s1", "s2"),
       user: one("", "u1"),
       service: one("web", "engine"),

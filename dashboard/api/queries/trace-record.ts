@@ -35,6 +35,8 @@ export interface TraceRecord {
   marks: number;
   principalSpanId: string;
   isCall: number;
+  /** Place in the contract's SpanKind. */
+  callKind: number;
   callDurationNs: number;
   callStatus: number;
   ttftNs: number | null;
@@ -124,6 +126,7 @@ function principalValues(span: TraceSpan) {
   return {
     principalSpanId: span.spanId,
     isCall: isCall(span) ? 1 : 0,
+    callKind: span.kind,
     callDurationNs: span.durationNs,
     callStatus: span.status,
     ttftNs: span.ttftNs,

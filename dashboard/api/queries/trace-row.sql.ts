@@ -78,6 +78,7 @@ export const callRankSql = `tuple(
 const principal = {
   principalSpanId: "lower(hex(span_id))",
   isCall: isCall,
+  callKind: "kind",
   callDurationNs: "duration_ns",
   callStatus: "status",
   ttftNs: "ttft_ns",

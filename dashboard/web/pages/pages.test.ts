@@ -17,7 +17,7 @@ import {
 } from "./fleet/fleet.ts";
 import { changeOf, whatChanged } from "./overview/what-changed.ts";
 import { parseConversation, valueText } from "./request/content.ts";
-import { rankedCall, whyParts, whySentence } from "./request/why.ts";
+import { rankedCall, whyNoPhases, whyParts, whySentence } from "./request/why.ts";
 import {
   joinRows,
   maxLiveRows,
@@ -49,6 +49,22 @@ test("the why-line sums to the whole, and says other for what no phase explains"
     over.map((p) => p.share),
     [0.5, 0.5],
   );
+});
+
+test("a call without phases says who could tell them: a caller sees none, whatever engine answered it", () => {
+  const say = (engine: string, byCaller: boolean) =>
+    whyNoPhases({ isCall: true, byCaller, engine });
+  assert.match(say("vllm", false), /^This source does not report queue, prefill and decode\. vLLM/);
+  assert.match(
+    say("vllm", true),
+    /^Only the caller told of this call, .* The vLLM server tells them/,
+  );
+  assert.match(
+    say("", true),
+    /^Only the caller told .* A server of yours \(vLLM, SGLang, Dynamo\)/,
+  );
+  assert.doesNotMatch(say("ollama", true), /ollama/);
+  assert.match(whyNoPhases({ isCall: false, byCaller: false, engine: "" }), /^No model call/);
 });
 
 test("the ranked call is named where it is not the whole of the trace", () => {

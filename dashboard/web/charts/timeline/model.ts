@@ -137,6 +137,24 @@ export function columnsFromRows(rows: readonly SpanRow[], startTime: string): Sp
   };
 }
 
+const clientKind = kinds.indexOf("client");
+const serverKind = kinds.indexOf("server");
+
+/**
+ * Who told of a call: the program it ran in; its caller, with a server's span somewhere below its own; or
+ * its caller alone, who saw it from outside. A caller's pod says nothing of the server.
+ */
+export type ToldBy = "server" | "both" | "caller";
+
+export function toldBy(model: TraceModel, spanId: string | null | undefined): ToldBy {
+  const call = spanId === null || spanId === undefined ? -1 : model.spanId.indexOf(spanId);
+  if (call < 0 || model.kind[call] !== clientKind) return "server";
+  const { order, position, size } = model.tree;
+  const first = position[call] ?? 0;
+  const below = order.subarray(first + 1, first + (size[call] ?? 1));
+  return below.some((row) => model.kind[row] === serverKind) ? "both" : "caller";
+}
+
 export type SpanTone = "call" | "tool" | "retrieval" | "network" | "plain";
 
 /** What colour a span has where it has no phases: by operation or, where none is told, model; then by kind. */
@@ -146,5 +164,5 @@ export function spanTone(model: TraceModel, row: number): SpanTone {
   if (/tool|function/.test(operation)) return "tool";
   if (/retriev|embed|rerank|search/.test(operation)) return "retrieval";
   if (operation !== "" || named !== "") return "call";
-  return model.kind[row] === 3 ? "network" : "plain";
+  return model.kind[row] === clientKind ? "network" : "plain";
 }

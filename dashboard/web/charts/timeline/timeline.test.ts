@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { makeHugeColumns } from "../../testing/huge.ts";
 import { buildLanes, coverage, mergeLane } from "./merge.ts";
-import { modelFromColumns, spanTone } from "./model.ts";
+import { modelFromColumns, spanTone, toldBy } from "./model.ts";
 import { nextMatch, searchSpans } from "./search.ts";
 import { buildTree, collapsible, reveal, visibleRows } from "./tree.ts";
 import {
@@ -66,6 +66,17 @@ test("a span is a call by its operation, or where it tells a model alone, as a b
     [0, 1, 2, 3, 4].map((row) => spanTone(model, row)),
     ["call", "tool", "call", "plain", "network"],
   );
+});
+
+test("who told of a call: its server, its caller and a server below it, or its caller alone", () => {
+  const huge = makeHugeColumns(5, 1);
+  const columns = { ...huge, parent: [-1, 0, 1, 0, 3], kind: [2, 3, 1, 3, 2] };
+  const model = modelFromColumns(columns, 0);
+  assert.deepEqual(
+    columns.spanId.map((id) => toldBy(model, id)),
+    ["server", "caller", "server", "both", "server"],
+  );
+  assert.equal(toldBy(model, null), "server");
 });
 
 test("revealing a row opens its ancestors only", () => {

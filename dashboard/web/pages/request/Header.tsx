@@ -16,6 +16,7 @@ import {
   say,
   timeMs,
 } from "../../data/format.ts";
+import type { ToldBy } from "../../charts/timeline/model.ts";
 import { zone as zoneStore } from "../../data/preferences.ts";
 import { useStore } from "../../data/queries.ts";
 import { Chip, StatusText } from "../../ui/Badge.tsx";
@@ -23,9 +24,15 @@ import { CopyButton } from "../../ui/CopySnippet.tsx";
 import { Figure } from "../../ui/Figure.tsx";
 import { PageHead } from "../../ui/PageHead.tsx";
 import styles from "./Header.module.css";
-import { rankedCall, whyParts, whySentence, type WhyPhase } from "./why.ts";
+import { rankedCall, whyNoPhases, whyParts, whySentence, type WhyPhase } from "./why.ts";
 
-export function Header({ trace }: { readonly trace: Trace }): ReactNode {
+export interface HeaderProps {
+  readonly trace: Trace;
+  /** Of the trace's call. */
+  readonly toldBy: ToldBy;
+}
+
+export function Header({ trace, toldBy }: HeaderProps): ReactNode {
   const zone = useStore(zoneStore);
   const startMs = timeMs(trace.startTime);
   const facts: readonly (readonly [string, string])[] = [
@@ -33,7 +40,10 @@ export function Header({ trace }: { readonly trace: Trace }): ReactNode {
     ["model", trace.model],
     ["engine", trace.engine],
     ["environment", trace.environment],
-    ["pod", trace.pod === "" ? "" : [trace.namespace, trace.pod].filter(Boolean).join("/")],
+    [
+      toldBy === "server" ? "pod" : "caller's pod",
+      trace.pod === "" ? "" : [trace.namespace, trace.pod].filter(Boolean).join("/"),
+    ],
     ["session", trace.session],
     ["user", trace.user],
   ];
@@ -103,16 +113,18 @@ const phaseClass: Readonly<Record<WhyPhase, string | undefined>> = {
   other: styles.other,
 };
 
-export function WhyLine({ trace }: { readonly trace: Trace }): ReactNode {
+export function WhyLine({ trace, toldBy }: HeaderProps): ReactNode {
   const parts = whyParts(trace);
   return (
     <div className={styles.why}>
       <span className={styles.whyLabel}>Why</span>
       {parts.length === 0 ? (
         <span className={styles.unknown}>
-          {trace.principalSpanId === null
-            ? "No model call in this trace, so there are no phases to tell apart."
-            : "This source does not report queue, prefill and decode. vLLM, SGLang and Dynamo do when their tracing is on."}
+          {whyNoPhases({
+            isCall: trace.principalSpanId !== null,
+            byCaller: toldBy === "caller",
+            engine: trace.engine,
+          })}
         </span>
       ) : (
         <div

@@ -7,6 +7,7 @@ import { useCallback, useEffect, useMemo, useState, type ReactNode } from "react
 import type { Trace } from "@axonize/core/contract/trace";
 import {
   columnsFromRows,
+  toldBy,
   modelFromColumns,
   modelFromTrace,
   type TraceModel,
@@ -94,6 +95,7 @@ function Loaded({
   const rows = useMemo(() => visibleRows(model.tree, collapsed), [model, collapsed]);
   const hits = useMemo(() => searchSpans(model, search), [model, search]);
   const matches = useMemo(() => (search.trim() === "" ? undefined : new Set(hits)), [search, hits]);
+  const by = useMemo(() => toldBy(model, trace?.principalSpanId), [model, trace]);
   const wide = window.innerWidth >= narrowPx;
   const selectedId =
     url.selected === ""
@@ -148,8 +150,8 @@ function Loaded({
       />
       {trace ? (
         <>
-          <Header trace={trace} />
-          <WhyLine trace={trace} />
+          <Header trace={trace} toldBy={by} />
+          <WhyLine trace={trace} toldBy={by} />
           <Banner trace={trace} onReload={onReload} />
         </>
       ) : (

@@ -56,6 +56,34 @@ export function whySentence(parts: readonly WhyPart[]): string {
   return words[largest.phase];
 }
 
+export interface PhaselessCall {
+  /** Whether the trace has a model call at all. */
+  readonly isCall: boolean;
+  /** Whether its caller's span alone tells of it. */
+  readonly byCaller: boolean;
+  readonly engine: string;
+}
+
+const tracing: Readonly<Record<string, string>> = {
+  vllm: "vLLM",
+  sglang: "SGLang",
+  dynamo: "Dynamo",
+};
+
+/** Why there is nothing to tell apart, and who could tell. */
+export function whyNoPhases({ isCall, byCaller, engine }: PhaselessCall): string {
+  if (!isCall) return "No model call in this trace, so there are no phases to tell apart.";
+  if (!byCaller) {
+    return "This source does not report queue, prefill and decode. vLLM, SGLang and Dynamo do when their tracing is on.";
+  }
+  const server = tracing[engine];
+  const teller =
+    server === undefined
+      ? "A server of yours (vLLM, SGLang, Dynamo) tells them with its tracing on"
+      : `The ${server} server tells them with its tracing on`;
+  return `Only the caller told of this call, and sees no queue, prefill or decode. ${teller} and the caller's trace context.`;
+}
+
 /** Names the call that is ranked where the trace, whose total stands beside, took longer than it. */
 export function rankedCall(totalNs: number, callMs: number): string {
   const call = say(durationMs(callMs));
