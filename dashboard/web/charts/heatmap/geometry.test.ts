@@ -25,13 +25,13 @@ test("a point is in the cell that is drawn there", () => {
   assert.ok(Math.abs(yOfValue(grid, size, 1024)) < 1e-9);
 });
 
-test("a percentile of one column is a dash across it, and of several a line through their middles", () => {
+test("a percentile of one column is a dash that reaches out of it, and of several a line through their middles", () => {
   const columns = (known: Record<number, number>) =>
     Array.from({ length: 20 }, (_, column) => known[column] ?? null);
   assert.deepEqual(percentileStrokes(grid, size, columns({ 4: 1 })), [
     [
-      [40, 100],
-      [50, 100],
+      [36, 100],
+      [54, 100],
     ],
   ]);
   assert.deepEqual(percentileStrokes(grid, size, columns({ 1: 1, 2: 1, 7: 0 })), [

@@ -41,17 +41,21 @@ export function yOfValue(grid: HeatmapGrid, size: PlotSize, value: number): numb
   return size.height - (row / grid.rows) * size.height;
 }
 
-/** A percentile line: through the middle of its columns, a dash as wide as one where it stands alone. */
+/** How far a dash reaches out of its column, so that it is not lost among cells of its colour. */
+const overhangPx = 4;
+
+/** A percentile line: through the middle of its columns, a dash across one where it stands alone. */
 export function percentileStrokes(
   grid: HeatmapGrid,
   size: PlotSize,
   values: readonly (number | null)[],
 ): readonly (readonly Point[])[] {
   const known = values.map((value) => (value !== null && value > 0 ? value : null));
+  const columnPx = size.width / grid.columns;
   return strokesOf(known, {
     x: (column) => xOfMs(grid, size, grid.fromMs + (column + 0.5) * grid.stepMs),
     y: (value) => yOfValue(grid, size, value),
-    stepPx: size.width / grid.columns,
+    stepPx: columnPx + 2 * overhangPx,
     within: { low: 0, high: size.width },
   });
 }
