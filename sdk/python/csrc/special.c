@@ -6,6 +6,12 @@
  */
 #include "span.h"
 
+#if PY_VERSION_HEX >= 0x030E0000
+
+int ax_special_ready(void) { return 0; }
+
+#else
+
 #include <stddef.h>
 
 /* Of both kinds; none without the GIL, as with spans. */
@@ -139,10 +145,10 @@ static int add(const char *name, vectorcallfunc bound) {
 }
 
 int ax_special_ready(void) {
-#if PY_VERSION_HEX < 0x030E0000
   if (PyType_Ready(&special_type) < 0 || PyType_Ready(&bound_type) < 0) return -1;
   if (add("__enter__", call_enter) < 0 || add("__exit__", call_exit) < 0) return -1;
   PyType_Modified(&AxSpanType);
-#endif
   return 0;
 }
+
+#endif
