@@ -154,18 +154,6 @@ test("the list asks for model calls first, and for everything when told to", asy
   await view.page.waitForURL(/show=all/);
 });
 
-test("on a phone a row names its GPU and how sure that is, in two lines", async () => {
-  await using view = await open("/requests?live=0", { width: 390 });
-  const row = view.page.locator("[role=row]", { has: view.page.getByRole("link") }).filter({
-    hasText: /= (GPU \d+|\d+ GPUs|\dg\.\d+gb|[0-9a-f]{6}) exact/,
-  });
-  const box = await row.first().boundingBox();
-  assert.ok(box && box.height <= 48, JSON.stringify(box));
-  const cell = row.first().getByRole("cell", { name: /exact/ });
-  const place = await cell.boundingBox();
-  assert.ok(place && place.width > 40 && place.x + place.width <= 390, JSON.stringify(place));
-});
-
 test("new calls come on screen by themselves, asked for at least every 1.5 s", async () => {
   await using view = await open("/requests");
   const { page } = view;

@@ -43,7 +43,9 @@ export interface RequestListProps {
 const widePx = 30;
 /** On a phone a row has two lines: what it was, and what it did. */
 const narrowPx = 48;
-const phoneWidth = 720;
+/** Of the list, not of the window: RequestList.module.css changes its columns at the same widths. */
+const phoneWidth = 640;
+const compactWidth = 880;
 
 const columns: readonly {
   readonly key: SortKey | "";
@@ -142,6 +144,7 @@ export function RequestList(props: RequestListProps): ReactNode {
                 selected={row.traceId === selected}
                 longestNs={longestNs}
                 devices={devices}
+                shortGpu={width <= compactWidth}
                 search={props.search}
                 onSelect={props.onSelect}
               />
@@ -196,6 +199,7 @@ interface RowProps {
   readonly selected: boolean;
   readonly longestNs: number;
   readonly devices: ReadonlyMap<string, string>;
+  readonly shortGpu: boolean;
   readonly search: SearchRecord;
   readonly onSelect: (traceId: string) => void;
 }
@@ -209,6 +213,7 @@ function Row({
   selected,
   longestNs,
   devices,
+  shortGpu,
   search,
   onSelect,
 }: RowProps): ReactNode {
@@ -280,7 +285,7 @@ function Row({
       {cell(
         "gpu",
         false,
-        <GpuCell row={row} devices={devices} short={height === narrowPx} />,
+        <GpuCell row={row} devices={devices} short={shortGpu} />,
         gpuTitle(row, devices),
       )}
       {cell(
