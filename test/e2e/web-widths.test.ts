@@ -1,5 +1,6 @@
 /**
- * What fits at which width, in a real Chromium over made-up data: the columns of the requests.
+ * What fits at which width, in a real Chromium over made-up data: the columns of the requests, and
+ * the labels of the heat map on a phone.
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -60,6 +61,20 @@ test("on a phone a row names its GPU and how sure that is, in two lines", async 
   assert.ok(place && place.width > 40 && place.x + place.width <= 390, JSON.stringify(place));
 });
 
+test("on a phone the heat map's labels are whole", async () => {
+  await using view = await open("/overview?live=0", { width: 390 });
+  await view.page.getByRole("application").waitFor();
+  await view.page.waitForFunction(`${axisLabels}.length >= 2`);
+  const labels = await view.page.evaluate<{ text: string; left: number }[]>(
+    `${axisLabels}.map((label) => ({ text: label.textContent, left: label.getBoundingClientRect().left }))`,
+  );
+  assert.ok(
+    labels.some(({ text }) => /^\d{3}\sms$/.test(text)),
+    JSON.stringify(labels),
+  );
+  for (const { text, left } of labels) assert.ok(left >= 2, `${text} begins at ${left}`);
+});
+
 interface List {
   readonly tooWidePx: number;
   readonly rowPx: readonly number[];
@@ -100,3 +115,6 @@ async function measure(page: Page): Promise<List> {
     });
   }))`);
 }
+
+/** An expression for the page: this program has no DOM types. */
+const axisLabels = `[...document.querySelector("[role=application]").previousElementSibling.children]`;
